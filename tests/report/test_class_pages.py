@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ from pneumoscope.report.evaluation_page import write_evaluation_page
 from pneumoscope.report.figures.curves import class_reliability
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
-from pneumoscope.report.opening import class_answer, class_headline, question_of
+from pneumoscope.report.opening import class_headline, opening_of
+from pneumoscope.report.rendering import texts
+from pneumoscope.report.words import facts_of
 
 K = (2, 3, 4, 14)
 _TOUCHING = 4  # pixels
@@ -179,8 +182,8 @@ def test_a_page_of_two_classes_says_nothing_of_it(tmp_path: Path) -> None:
     found = evaluate(plain, Question(resamples=0))
     assert class_sections(found, plain, Canvas(tmp_path)) == []
     assert class_headline(found) == ()
-    assert class_answer(found) == ""
-    assert question_of(own.labels).endswith("from NORMAL?")
+    assert texts("pages.yaml", "by_class", **facts_of(found))["answer"] == ""
+    assert opening_of(replace(found, labels=own.labels))["question"].endswith("from NORMAL?")
 
 
 def test_the_brief_form_has_the_main_section_alone(tmp_path: Path) -> None:

@@ -37,11 +37,10 @@ from pneumoscope.reader.model_file.metadata import OperatingPoint
 from pneumoscope.reader.policy import DecisionPolicy
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import PERSON, SECTIONS, card_text
-from pneumoscope.report.checklist import fill
+from pneumoscope.report.checklist import FILLED, OPEN, PARTLY, fill, standards
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.opening import answer_of, caveats, headline
+from pneumoscope.report.opening import caveats, headline, opening_of
 from pneumoscope.report.outcome import outcome_sections
-from pneumoscope.report.standards import FILLED, OPEN, PARTLY, standards
 from pneumoscope.workflow.known_images import images_of_run
 from pneumoscope.workflow.train import Trained
 
@@ -304,7 +303,7 @@ def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
         found["sensitivity"].with_range(),
     )
     assert "threshold alone" in main.text
-    assert "set aside" in answer_of(found)
+    assert "set aside" in opening_of(found)["answer"]
     assert [line.name for line in headline(found)] == [
         "AUC",
         "Sensitivity, as deployed",
@@ -345,7 +344,7 @@ def test_columns_of_a_manifest_are_groups_of_the_run(
 
 
 def test_the_answer_gives_intervals_and_what_guessing_gets() -> None:
-    text = answer_of(evaluated_of(drawn()))
+    text = opening_of(evaluated_of(drawn()))["answer"]
     assert "of 60 test images were classified correctly; always" in text
     assert "always predicting the majority class gives 66.7%" in text
     assert re.search(r"\d\d\.\d% \(\d\d\.\d% to \d\d\.\d%\)", text)

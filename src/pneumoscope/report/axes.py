@@ -106,11 +106,7 @@ def whole_numbers(axes: Axes, **options: Any) -> None:
 def unit_square(axes: Axes, *, x: str, y: str) -> None:
     """Give axes from 0 to 1 both ways, framed."""
     label_axes(axes, x=x, y=y, grid=False)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_aspect("equal")
-    axes.set_xticks(UNIT_TICKS)
-    axes.set_yticks(UNIT_TICKS)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=UNIT_TICKS, yticks=UNIT_TICKS)
     axes.spines["left"].set_visible(True)
     axes.spines[:].set_color(RULE)
 
@@ -167,12 +163,17 @@ def without_height_scale(axes: Axes) -> None:
     axes.set_yticks([], minor=True)
 
 
+def write(
+    axes: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any
+) -> None:
+    """Write a text a number of points beside a place of the axes."""
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **look)
+
+
 def note(axes: Axes, text: str, *, up: float, **look: Any) -> None:
     """Write a line a number of points above the upper left corner of the axes."""
-    axes.annotate(
-        text, (0, 1), xytext=(0, up), xycoords="axes fraction", textcoords="offset points",
-        **{"color": MUTED, "size": 9.5, **look},
-    )  # fmt: skip
+    look = {"color": MUTED, "size": 9.5, **look}
+    write(axes, text, (0, 1), (0, up), xycoords="axes fraction", **look)
 
 
 def legend(figure: Figure, handles: Sequence[Artist], *, columns: int, below: bool = False) -> None:

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import pictures_of_page
-from pneumoscope.report.page import Panel
+from pneumoscope.report.page import Panel, Section, Statement
+from pneumoscope.report.rendering import texts
 from pneumoscope.report.style import save
+from pneumoscope.report.tables import Table
 from pneumoscope.runs import write_csv
 from pneumoscope.stats.intervals import LEVEL
-
-if TYPE_CHECKING:
-    from pneumoscope.report.figures.drawing import Drawing
-    from pneumoscope.report.tables import Table
 
 
 def can_draw() -> bool:
     """Return whether matplotlib is installed; without it, pages have no drawings."""
     return importlib.util.find_spec("matplotlib") is not None
-
-
-@cache
-def captions() -> dict[str, dict[str, str]]:
-    """Return title and caption of each kind of figure."""
-    import yaml  # noqa: PLC0415 - to draw
-
-    file = resources.files(__package__).joinpath("figures.yaml")
-    found: dict[str, dict[str, str]] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +33,82 @@ class Canvas:
     Attributes:
         folder: Where they go.
         level: The confidence level of all intervals on the page; captions tell it.
+        part: The part of the data that they show; ends the names of their files if not empty.
+        facts: What texts and captions are filled in with.
     """
 
     folder: Path
     level: float = LEVEL
+    part: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
 
-    def panel(self, figure: Drawing, name: str, *, kind: str = "", **facts: object) -> Panel:
-        """Write a figure and its data; return it for the page.
+    def about(self, part: str = "", **facts: object) -> Canvas:
+        """Return the same canvas for another part and with further facts."""
+        return replace(self, part=part, facts={**self.facts, **facts})
+
+    def section(
+        self,
+        kind: str,
+        *,
+        figures: Mapping[str, Drawing | None] | None = None,
+        statements: tuple[Statement, ...] = (),
+        table: Table | None = None,
+        file: str = "",
+        **facts: object,
+    ) -> Section:
+        """Write the figures and the table of a section; return it for the page.
 
         Args:
-            figure: What to draw.
-            name: Names the files.
-            kind: The key of title and caption; the figure's own if empty.
-            facts: What stands in braces in them.
+            kind: The key of its texts in ``sections.yaml``.
+            figures: What to draw, by the names of their files; None is left out.
+            statements: Its results.
+            table: Its table.
+            file: Names the CSV file of the table; empty for none.
+            facts: What texts and captions are filled in with besides the canvas's own.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
-        words = captions()[kind or figure.kind]
-        facts["level"] = level_text(self.level)
-        title, caption = (words[key].format(**facts).rstrip() for key in ("title", "caption"))
+        here = self.about(self.part, **facts)
+        words = texts("sections.yaml", kind, level=level_text(self.level), **here.facts)
+        return Section(
+            words["title"],
+            text=words.get("text", ""),
+            statements=statements,
+            panels=tuple(
+                here.panel(figure, name) for name, figure in (figures or {}).items() if figure
+            ),
+            table=here.table(file, table) if file and table else table,
+            table_title=words.get("table", "Table"),
+        )
+
+    def panel(self, figure: Drawing, name: str) -> Panel:
+        """Write a figure and its data; return it for the page.
+
+        Args:
+            figure: What to draw; its title and caption are in ``figures.yaml``.
+            name: Names the files.
+
+        Raises:
+            OutputError: The folder cannot be written to.
+        """
+        words = texts("figures.yaml", figure.kind, level=level_text(self.level), **self.facts)
         self.table(name, figure.table)
-        svg = save(figure.draw(), self.folder, name=name) if can_draw() else ""
-        alt = figure.summary
+        svg = save(figure.draw(), self.folder, name=self._file(name)) if can_draw() else ""
+        title, caption, alt = words["title"], words["caption"], figure.summary
         if figure.cells:
             pictures = pictures_of_page(figure)
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)
         if not svg:
-            place = f"{self.folder.name}/{name}.csv"
+            place = f"{self.folder.name}/{self._file(name)}.csv"
             return Panel(title, f"Not drawn; the data are in {place}.", instead=alt)
         return Panel(title, caption, svg=svg, alt=alt)
 
     def table(self, name: str, table: Table) -> Table:
         """Write a table as ``name.csv``, and return it."""
         header, rows = table
-        write_csv(self.folder / f"{name}.csv", header, rows)
+        write_csv(self.folder / f"{self._file(name)}.csv", header, rows)
         return table
+
+    def _file(self, name: str) -> str:
+        return f"{name}-{self.part}" if self.part else name

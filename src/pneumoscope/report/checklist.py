@@ -1,16 +1,50 @@
-"""Reporting checklists, filled in from the files of a run."""
+"""Reporting checklists, filled in from the files of a run; ``standards.yaml`` has their items."""
 
 from __future__ import annotations
 
 import string
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from pneumoscope.errors import OptionError
 from pneumoscope.report.card import PERSON
 from pneumoscope.report.facts import RunFacts
-from pneumoscope.report.page import environment, sentence
-from pneumoscope.report.standards import FILLED, OPEN, PARTLY, Item, standards
+from pneumoscope.report.rendering import environment, read_yaml, sentence
+
+FILLED, PARTLY, OPEN = "filled", "partly", "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a standard.
+
+    Attributes:
+        number: Its number in the standard.
+        section: The part of the paper that it belongs to.
+        topic: What it asks for, in our words.
+        text: What the software answers; in the standard with names in braces, which are facts of a
+            run. Empty if it knows nothing.
+        person: What is left for a person; empty if nothing is.
+    """
+
+    number: str
+    section: str
+    topic: str
+    text: str = ""
+    person: str = ""
+
+    @property
+    def state(self) -> str:
+        """``filled``, ``partly`` or ``open``."""
+        if not self.text:
+            return OPEN
+        return PARTLY if self.person else FILLED
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the fields and the state as JSON values."""
+        names = ("number", "section", "topic", "state", "text", "person")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +55,15 @@ class Checklist:
         standard: Its short name: ``tripod-ai`` or ``claim``.
         title: Its name.
         source: Where it stands.
-        run: The run that filled it.
         items: All items, in order.
+        run: The run that filled it; empty if none did.
     """
 
     standard: str
     title: str
     source: str
-    run: str
     items: tuple[Item, ...]
+    run: str = ""
 
     def count(self, state: str) -> int:
         """Return the number of items in a state."""
@@ -49,6 +83,24 @@ class Checklist:
         return template.render(found=self, person=PERSON, filled=FILLED, partly=PARTLY) + "\n"
 
 
+@cache
+def standards() -> dict[str, Checklist]:
+    """Return the supported standards by name, not filled in."""
+    return {
+        name: Checklist(
+            name,
+            own["title"],
+            own["source"],
+            tuple(
+                Item(section=section, **row)
+                for section, rows in own["sections"].items()
+                for row in rows
+            ),
+        )
+        for name, own in read_yaml("standards.yaml").items()
+    }
+
+
 def fill(facts: RunFacts, standard: str) -> Checklist:
     """Fill in a standard from a run.
 
@@ -59,11 +111,11 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
     Raises:
         OptionError: There is no such standard.
     """
-    if standard not in standards():
+    found = standards().get(standard)
+    if found is None:
         raise OptionError("standard", must=f"one of {', '.join(standards())}", was=standard)
-    title, source, items = standards()[standard]
-    filled = tuple(replace(item, text=_filled(item.text, facts)) for item in items)
-    return Checklist(standard, title, source, facts.root.resolve().name, filled)
+    filled = tuple(replace(item, text=_filled(item.text, facts)) for item in found.items)
+    return replace(found, items=filled, run=facts.root.resolve().name)
 
 
 def _filled(text: str, facts: RunFacts) -> str:

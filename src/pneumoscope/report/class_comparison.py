@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from pneumoscope.evaluation.compare import Comparison
+from pneumoscope.evaluation.multiclass.compare import ClassComparison
+from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.compare import class_differences
 from pneumoscope.report.page import Section
-from pneumoscope.report.words import CLASS_NAMES
+from pneumoscope.report.tables import Table
+from pneumoscope.report.words import CLASS_NAMES, ranges
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pneumoscope.evaluation.compare import Comparison
-    from pneumoscope.evaluation.multiclass.compare import ClassComparison
-    from pneumoscope.report.canvas import Canvas
-    from pneumoscope.report.tables import Table
-
-_SHOWN = (("auc", "AUC"), ("sensitivity", "sensitivity"), ("ppv", "PPV"))
+_SHOWN = {"auc": "AUC", "sensitivity": "sensitivity", "ppv": "PPV"}
 
 
 def class_comparison_sections(
@@ -32,44 +28,24 @@ def class_comparison_sections(
     own = found.by_class
     if own is None:
         return []
-    figure = class_differences(own, short)
-    verdicts = " ".join(own.verdict(pair, short) for pair in own.pairs)
-    return [
-        Section(
-            "Each reader, class by class",
-            text="Each class against the rest; the most probable class is the predicted one.",
-            table=canvas.table("class-readers", _readers(own, short)),
-            table_title="Each reader and class",
-        ),
-        Section(
-            "How they differ, class by class",
-            text=(
-                f"{verdicts} p is of DeLong's paired test of the areas, and of the paired test "
-                "that both find the class equally often (McNemar's mid-p; Durkalski's where "
-                "patients have several images). Each is corrected by Holm's method for "
-                f"{own.tests} tests: all classes of all pairs."
-            ),
-            panels=(canvas.panel(figure, "class-differences"),),
-            table=canvas.table("class-pairs", _pairs(own, short)),
-            table_title="Each pair and class",
-        ),
-        Section(
-            "How they differ over all classes",
-            text="Both readers are resampled on the same patients.",
-            table=canvas.table("class-overall", _overall(own, short)),
-        ),
-    ]
-
-
-def _readers(own: ClassComparison, short: Mapping[str, str]) -> Table:
-    return (
-        ("class", "reader", *(title for _, title in _SHOWN)),
-        tuple(
-            (name, short[reader], *(numbers.of(name)[key].with_range() for key, _ in _SHOWN))
-            for name in own.labels.names
-            for reader, numbers in own.numbers.items()
-        ),
+    readers = tuple(
+        (name, short[reader], *ranges(numbers.of(name), _SHOWN))
+        for name in own.labels.names
+        for reader, numbers in own.numbers.items()
     )
+    header = ("class", "reader", *_SHOWN.values())
+    return [
+        canvas.section("class_readers", table=(header, readers), file="class-readers"),
+        canvas.section(
+            "class_pairs",
+            figures={"class-differences": class_differences(own, short)},
+            table=_pairs(own, short),
+            file="class-pairs",
+            verdicts=" ".join(own.verdict(pair, short) for pair in own.pairs),
+            tests=own.tests,
+        ),
+        canvas.section("class_overall", table=_overall(own, short), file="class-overall"),
+    ]
 
 
 def _pairs(own: ClassComparison, short: Mapping[str, str]) -> Table:
@@ -79,18 +55,13 @@ def _pairs(own: ClassComparison, short: Mapping[str, str]) -> Table:
     )  # fmt: skip
     return header, tuple(
         (
-            name,
-            f"{short[pair.first]} less {short[pair.second]}",
-            one.auc.signed(),
-            _p(one.auc_p_holm),
-            one.sensitivity.signed(),
-            f"{one.only_first:,}",
-            f"{one.only_second:,}",
-            _p(one.sensitivity_p_holm),
+            name, f"{short[pair.first]} less {short[pair.second]}", one.auc.signed(),
+            p_text(one.auc_p_holm), one.sensitivity.signed(), f"{one.only_first:,}",
+            f"{one.only_second:,}", p_text(one.sensitivity_p_holm),
         )
         for pair in own.pairs
         for name, one in zip(own.labels.names, pair.by_class, strict=True)
-    )
+    )  # fmt: skip
 
 
 def _overall(own: ClassComparison, short: Mapping[str, str]) -> Table:
@@ -104,5 +75,6 @@ def _overall(own: ClassComparison, short: Mapping[str, str]) -> Table:
     )
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """Return a p-value as text."""
     return "none" if value is None else f"{value:.3g}"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
-from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.evaluation import Evaluation
+from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
+from pneumoscope.evaluation.multiclass.sets import SetNumbers
 from pneumoscope.evaluation.notes import units
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.curves import class_reliability
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
-from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.words import CLASS_NAMES, images_of, suffix_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pneumoscope.evaluation.evaluation import Evaluation
-    from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
-    from pneumoscope.evaluation.multiclass.sets import SetNumbers
-    from pneumoscope.evaluation.scores import Scores
-    from pneumoscope.report.canvas import Canvas
-    from pneumoscope.report.tables import Table
+from pneumoscope.report.page import Section
+from pneumoscope.report.tables import Table
+from pneumoscope.report.words import CLASS_NAMES, facts_of, ranges, statements
 
 OF_CLASS: Final = {
     "auc": "AUC",
@@ -39,6 +35,13 @@ _BELIEVED = {
     "brier": "0 at best, 2 at worst",
     "loss": "",
 }
+_CONCLUSIONS = {
+    "One class is concluded": "named",
+    "The group is concluded, kind uncertain": "kind_uncertain",
+    "UNCERTAIN": "uncertain",
+    "Correct, where one class is concluded": "right",
+    "True class among the possible ones": "coverage",
+}
 
 
 def class_sections(
@@ -55,10 +58,11 @@ def class_sections(
     own = found.by_class
     if own is None:
         return []
-    main = list(_each_class(found, own, scores, canvas))
+    canvas = canvas.about(found.part, **facts_of(found))
+    main = list(_each_class(own, scores, canvas, units(found)))
     if brief:
         return main
-    return [*main, *_calibration(found, own, scores, canvas), *_possible(found, own, canvas)]
+    return [*main, *_calibration(own, scores, canvas), *_possible(own, canvas, units(found))]
 
 
 def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -69,29 +73,12 @@ def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return found.classes, (tn + fp, fn + tp)
 
 
-def classes_in_a_sentence(found: Evaluation) -> str:
-    """Return the numbers of each class for a checklist; empty for two classes."""
-    own = found.by_class
-    if own is None:
-        return ""
-    each = "; ".join(
-        f"{name}: AUC {numbers['auc'].with_range()}, sensitivity "
-        f"{numbers['sensitivity'].with_range()}, PPV {numbers['ppv'].with_range()}"
-        for name, numbers in zip(own.labels.names, own.by_class, strict=True)
-    )
-    return (
-        f"By class, with the most probable one predicted: {each}; balanced accuracy "
-        f"{own['balanced_accuracy'].with_range()}, kappa {own['kappa'].with_range()} "
-        f"({level_text(found.level)} intervals by patient)."
-    )
-
-
 def class_table(own: ClassNumbers, unit: str) -> Table:
     """Return the numbers of each class against the rest, a row a class."""
     return (
         ("class", unit, *OF_CLASS.values()),
         tuple(
-            (name, f"{count:,}", *(numbers[key].with_range() for key in OF_CLASS))
+            (name, f"{count:,}", *ranges(numbers, OF_CLASS))
             for name, count, numbers in zip(own.labels.names, own.counts, own.by_class, strict=True)
         ),
     )
@@ -99,109 +86,50 @@ def class_table(own: ClassNumbers, unit: str) -> Table:
 
 def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
     """Return what is concluded and how often the true class is possible, a row a share."""
-    rows = [
-        ("One class is concluded", sets.named.percent()),
-        ("The group is concluded, kind uncertain", sets.kind_uncertain.percent()),
-        ("UNCERTAIN", sets.uncertain.percent()),
-        ("Correct, where one class is concluded", sets.right.percent()),
-        ("True class among the possible ones", sets.coverage.percent()),
-    ]
-    return tuple(rows)
+    return tuple((title, getattr(sets, key).percent()) for title, key in _CONCLUSIONS.items())
 
 
-def _each_class(
-    found: Evaluation, own: ClassNumbers, scores: Scores, canvas: Canvas
-) -> Iterator[Section]:
+def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas, unit: str) -> Iterator[Section]:
     """Yield overall metrics, those of each class, the confusion matrix and ROC curves."""
-    suffix, unit = suffix_of(found), units(found)
-    negative, positive = found.classes
-    panels = [canvas.panel(class_confusion(own), f"class-confusion{suffix}")]
-    if scores.classes is not None:
-        curves = class_roc(own, scores.classes)
-        panels.append(canvas.panel(curves, f"class-roc{suffix}"))
-    yield Section(
-        f"Each of the {len(own.labels)} classes, on the {images_of(found)}",
-        text=(
-            f"Here the most probable class is the predicted one. Intervals are at "
-            f"{level_text(found.level)}, by patient. The other sections compare {positive} with "
-            f"{negative}."
-        ),
-        statements=tuple(
-            Statement(CLASS_NAMES[key], own[key].with_range(), own.n) for key in _SHOWN
-        ),
-        panels=tuple(panels),
-        table=canvas.table(f"classes{suffix}", class_table(own, unit)),
-        table_title="Each class against the rest",
+    known = scores.classes
+    yield canvas.section(
+        "classes",
+        statements=statements(own, dict.fromkeys(_SHOWN, ""), CLASS_NAMES),
+        figures={
+            "class-confusion": class_confusion(own),
+            "class-roc": class_roc(own, known) if known is not None else None,
+        },
+        table=class_table(own, unit),
+        file="classes",
     )
-    yield Section(
-        "Confusion matrix",
-        text=f"For each true class, the share of its {unit} by predicted class.",
-        table=canvas.table(f"class-confusion-shares{suffix}", _confusion(own, unit)),
-        table_title="All pairs of true and predicted class",
-    )
-
-
-def _confusion(own: ClassNumbers, unit: str) -> Table:
     names = own.labels.names
-    return (
-        (
-            "true class",
-            "predicted class",
-            unit,
-            "share of the true class",
-            "method of the interval",
-        ),
-        tuple(
-            (names[t], names[c], f"{own.confusion[t][c]:,}", cell.percent(), cell.method or "none")
-            for t, row in enumerate(own.shares)
-            for c, cell in enumerate(row)
-        ),
+    header = (
+        "true class", "predicted class", unit, "share of the true class", "method of the interval",
+    )  # fmt: skip
+    rows = tuple(
+        (names[t], names[c], f"{own.confusion[t][c]:,}", cell.percent(), cell.method or "none")
+        for t, row in enumerate(own.shares)
+        for c, cell in enumerate(row)
     )
+    yield canvas.section("class_confusion", table=(header, rows), file="class-confusion-shares")
 
 
-def _calibration(
-    found: Evaluation, own: ClassNumbers, scores: Scores, canvas: Canvas
-) -> Iterator[Section]:
+def _calibration(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
     """Yield the reliability of each class's probability."""
-    if scores.classes is None:
-        return
-    diagrams = class_reliability(own, scores.classes)
-    yield Section(
-        "Calibration by class",
-        text="Of images with probability 0.8 for a class, eight of ten should be of that class.",
-        statements=tuple(
-            Statement(CLASS_NAMES[key], own[key].with_range(), own.n, note)
-            for key, note in _BELIEVED.items()
-        ),
-        panels=(canvas.panel(diagrams, f"class-reliability{suffix_of(found)}"),),
-    )
+    if scores.classes is not None:
+        yield canvas.section(
+            "class_calibration",
+            statements=statements(own, _BELIEVED, CLASS_NAMES),
+            figures={"class-reliability": class_reliability(own, scores.classes)},
+        )
 
 
-def _possible(found: Evaluation, own: ClassNumbers, canvas: Canvas) -> Iterator[Section]:
+def _possible(own: ClassNumbers, canvas: Canvas, unit: str) -> Iterator[Section]:
     """Yield the prediction sets: conclusions, sizes and coverage."""
-    sets = own.sets
-    if sets is None:
-        return
-    promise = (
-        "The reader has no prediction sets and always names the most probable class."
-        if sets.error_level is None
-        else "If several classes are possible, the reader names their group when all of them "
-        "belong to it, and UNCERTAIN otherwise. The sets are designed to miss the true class for "
-        f"at most {sets.error_level:.1%} of the images of each class."
-    )
-    figure = prediction_sets(sets, own.labels.names, own.counts)
-    yield Section(
-        "Prediction sets",
-        text=promise,
-        panels=(
-            canvas.panel(
-                figure,
-                f"class-sets{suffix_of(found)}",
-            ),
-        ),
-        table=canvas.table(
-            f"class-conclusions{suffix_of(found)}",
-            (("conclusion", f"share of the {units(found)}"), set_rows(sets)),
-        ),
-        table_title="Conclusions",
-    )
+    if own.sets is not None:
+        yield canvas.section(
+            "class_sets",
+            figures={"class-sets": prediction_sets(own.sets, own.labels.names, own.counts)},
+            table=(("conclusion", f"share of the {unit}"), set_rows(own.sets)),
+            file="class-conclusions",
+        )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumoscope.data.relation import TrainingRelation
+from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
-from pneumoscope.evaluation.notes import units
+from pneumoscope.evaluation.scores import Scores
+from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.class_sections import classes_held
 from pneumoscope.report.figures.training import class_counts
@@ -17,17 +20,10 @@ from pneumoscope.report.findings_sections import findings_section
 from pneumoscope.report.opening import Judged, opening_of
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
+from pneumoscope.report.pictures import Pictures
 from pneumoscope.report.settings import environment_section, settings_section
-from pneumoscope.report.words import calibration_words, images_of
+from pneumoscope.report.words import calibration_words, facts_of, images_of
 from pneumoscope.runs import files_written_whole, provenance
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pneumoscope.evaluation.evaluation import Evaluation
-    from pneumoscope.evaluation.scores import Scores
-    from pneumoscope.reader.model_file.metadata import ModelInfo
-    from pneumoscope.report.pictures import Pictures
 
 _PAGE = "report.html"
 
@@ -67,16 +63,9 @@ def write_evaluation_page(
             *_outcome(found, scores, canvas, info, pictures),
             environment_section(canvas, facts),
         ]
-        write_report(
-            new / _PAGE,
-            Report(
-                title=f"{found.reader.get('name') or 'Scores'}, evaluated",
-                data=_data_line(found),
-                sections=tuple(sections),
-                footer=footer_of(facts),
-                **opening._asdict(),
-            ),
-        )
+        title = f"{found.reader.get('name') or 'Scores'}, evaluated"
+        report = Report(title, sections=tuple(sections), footer=footer_of(facts), **opening)
+        write_report(new / _PAGE, report)
     return folder / _PAGE
 
 
@@ -131,16 +120,6 @@ def _asked(found: Judged, info: ModelInfo | None) -> dict[str, object]:
     }
 
 
-def _data_line(found: Judged) -> str:
-    if isinstance(found, FindingsEvaluation):
-        return f"{found.numbers.n:,} images of {found.numbers.patients:,} patients"
-    text = f"{found.n:,} {images_of(found)}"
-    if found.patients_known:
-        text += f" of {found.patients:,} patients"
-    held = ", ".join(f"{n:,} {name}" for name, n in zip(*classes_held(found), strict=True))
-    return f"{text}: {held}"
-
-
 def _of_the_training(found: Judged, info: ModelInfo | None) -> tuple[str, ...]:
     """Return additional caveats about the training."""
     several = isinstance(found, FindingsEvaluation)
@@ -150,31 +129,16 @@ def _of_the_training(found: Judged, info: ModelInfo | None) -> tuple[str, ...]:
 
 
 def _data(found: Evaluation, canvas: Canvas) -> Section:
-    what = units(found)
     names, counts = classes_held(found)
     figure = class_counts((images_of(found),), names, np.array([counts]))
-    text = (
-        f"{found.patients:,} patients; intervals are based on patients, not {what}."
-        if found.patients_known
-        else "The patient of some images is unknown; each of these images counts as a patient."
-    )
-    if found.unit != "image":
-        text += (
-            f" Each {found.unit} counts once, with the aggregated probability of its images "
-            "(see Environment); the uncertain zone, which is valid for single images, is not "
-            "used."
-        )
-    if found.unreadable:
-        text += f" {found.unreadable:,} files could not be read and were left out."
-    if found.seen:
-        text += f" {found.seen:,} of the images, or others of their patients, were trained on."
-    terms = {"units": what, "Units": what.capitalize()}
-    panel = canvas.panel(figure, "classes", kind="class_shares", **terms)
-    return Section("The data", text=text, panels=(panel,))
+    canvas = canvas.about("", **facts_of(found))
+    return canvas.section("data", figures={"classes": replace(figure, kind="class_shares")})
 
 
 def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
     point, zone = info.operating_point, info.conformal
+    quantiles = " and ".join(f"{one:.4g}" for one in zone.quantiles) if zone else ""
+    recipe = info.training.get("recipe")
     rows: list[tuple[str, object]] = [
         ("network", info.name),
         ("version", info.version or "none given"),
@@ -182,23 +146,12 @@ def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
         ("SHA-256 of the file", found.reader["sha256"]),
         ("input", f"{info.input.width_px} x {info.input.height_px}, {info.input.resize}"),
         ("positive from probability", f"{point.threshold:.6g} (rule {point.rule})"),
-        (
-            "uncertain zone",
-            f"error level {zone.level:g}, quantiles "
-            f"{' and '.join(f'{one:.4g}' for one in zone.quantiles)}"
-            if zone
-            else "none",
-        ),
+        ("uncertain zone", f"error level {zone.level:g}, quantiles {quantiles}" if zone else None),
         ("calibration", calibration_words(found.calibration_of_all)),
-        ("gate", ", ".join(info.gate) or "none"),
+        ("gate", ", ".join(info.gate) or None),
+        *((f"card: {key}", value) for key, value in info.card.items()),
+        *((key, value) for key, value in info.training.items() if key != "recipe"),
+        *((f"recipe: {key}", v) for key, v in (recipe if isinstance(recipe, dict) else {}).items()),
+        *((f"change {place}", change) for place, change in enumerate(info.history, 1)),
     ]
-    rows += [(f"card: {key}", value) for key, value in info.card.items()]
-    rows += [(key, value) for key, value in info.training.items() if key != "recipe"]
-    recipe = info.training.get("recipe")
-    if isinstance(recipe, dict):
-        rows += [(f"recipe: {key}", value) for key, value in recipe.items()]
-    rows += [(f"change {place}", change) for place, change in enumerate(info.history, 1)]
-    return settings_section(
-        canvas, "reader", rows, title="The reader", text="Metadata of the model file.",
-        table_title="Network, decision policy and recipe",
-    )  # fmt: skip
+    return settings_section(canvas, "reader", rows)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pneumoscope.data.layouts.findings import NEGATIVE, POSITIVE
 from pneumoscope.data.patients import Patient
 from pneumoscope.errors import DataError
-from pneumoscope.evaluation.decision import decision_text
 from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
@@ -21,13 +20,9 @@ from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report import words
-from pneumoscope.report.class_sections import classes_in_a_sentence
-from pneumoscope.report.page import environment
-from pneumoscope.report.words import NAMES, calibration_words, images_of
+from pneumoscope.report.rendering import environment, texts
+from pneumoscope.report.words import NAMES, calibration_words, facts_of, images_of
 from pneumoscope.runs import RunFolder, rows_of
-
-if TYPE_CHECKING:
-    from pneumoscope.evaluation.robustness import Corrupted
 
 PARTS: Final = {**words.PARTS, "unused": "set aside"}
 _ANY_FINDING: Final = {NEGATIVE: "without any finding", POSITIVE: "with a finding"}
@@ -159,7 +154,7 @@ class RunFacts:
                 "calibration": calibration_words(best.calibration_of_all if best else None),
                 "level": level_text(found.question.level) if found else "no",
                 "evidence_caveat": evidence_caveat(self.info),
-                "robustness": _robustness(best.robustness if best else ()),
+                "best": best,
             }
         )
         return " ".join("".join(template.blocks[name](context)).split())
@@ -176,59 +171,15 @@ class RunFacts:
 
     def performance(self, part: str = "") -> str:
         """Return the main metrics of a part with intervals; of the main one if empty."""
-        if self.info.findings:
-            several = self.findings.get(part) if part else self.best_of_findings
-            return _means_in_words(several) if several else ""
-        found = self.evaluations.get(part) if part else self.best
+        judged: dict[str, Evaluation | FindingsEvaluation] = {**self.evaluations, **self.findings}
+        found = judged.get(part) if part else self.best or self.best_of_findings
         if found is None:
             return ""
-        text = f"on the {images_of(found)}: {'; '.join(_in_words(found, key) for key in _MAIN)}."
-        deployed = decision_text(found)
-        text = f"{deployed} At the threshold alone, {text}" if deployed else text
-        return f"{text} {classes_in_a_sentence(found)}".rstrip()
-
-
-_MAIN = ("auc", "sensitivity", "specificity", "balanced_accuracy")
-
-
-def _in_words(found: Evaluation, key: str) -> str:
-    """Return a number with its interval and method as text."""
-    number = found[key]
-    name = NAMES[key] if key == "auc" else NAMES[key].lower()
-    if not number.range_text():
-        return f"{name} {number.text()}"
-    return (
-        f"{name} {number.text()} ({level_text(number.level)} interval {number.range_text()}, "
-        f"{number.method}, n = {number.n})"
-    )
-
-
-def _means_in_words(found: FindingsEvaluation) -> str:
-    """Return the means of the main metrics over the findings with intervals."""
-    numbers = found.numbers
-    means = "; ".join(
-        f"{name} {numbers[key].with_range()}"
-        for key, name in (
-            ("macro_auc", "AUC"),
-            ("macro_sensitivity", "sensitivity"),
-            ("macro_specificity", "specificity"),
-        )
-    )
-    return (
-        f"on the {numbers.n:,} {images_of(found)}, means over {len(numbers.names)} findings with "
-        f"{level_text(found.question.level)} intervals by patient: {means}. card.md and "
-        "metrics.json list every finding."
-    )
-
-
-def _robustness(rows: Sequence[Corrupted]) -> dict[str, Any]:
-    """Return the results on corrupted images; empty if not evaluated."""
-    known = [(area, row) for row in rows if (area := row.numbers["auc"].value) is not None]
-    if len(known) < 2 or rows[0].numbers["auc"].value is None:
-        return {}
-    lowest, worst = min(known, key=lambda pair: pair[0])
-    kinds = len({row.corruption for row in rows}) - 1
-    return {"kinds": kinds, "plain": rows[0].numbers, "lowest": lowest, "worst": worst}
+        if isinstance(found, FindingsEvaluation):
+            kind, known = "findings_performance", {"found": found, "images": images_of(found)}
+        else:
+            kind, known = "performance", {"names": NAMES, **facts_of(found)}
+        return texts("sections.yaml", kind, **known)["text"]
 
 
 _Value = TypeVar("_Value")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.data.prepared import PreparedData
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.groups import finding_forest
 from pneumoscope.report.opening import findings_headline
 from pneumoscope.report.page import Section
-from pneumoscope.report.words import PARTS, images_of
-
-if TYPE_CHECKING:
-    from pneumoscope.data.prepared import PreparedData
-    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
-    from pneumoscope.report.canvas import Canvas
+from pneumoscope.report.words import PARTS, images_of, ranges
 
 _SHOWN = {
     "auc": "AUC",
@@ -40,28 +35,23 @@ def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "
             finding,
             *(f"{n:,}" for n in (counts.labelled, counts.positive, counts.masked)),
             f"{threshold:.4g}",
-            *(own[key].with_range() for key in shown),
+            *ranges(own, shown),
         )
         for finding, counts, threshold, own in zip(
             numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True
         )
     )
     header = ("finding", "labelled", "positive", "masked", "threshold", *shown.values())
-    return Section(
-        f"The findings on the {images_of(found)}",
-        text=(
-            "Each finding is measured on the images that have a label of it; the others are "
-            f"masked. Intervals are at {level_text(found.question.level)}, by patient. A finding "
-            "is called from its threshold on."
-        ),
+    return canvas.section(
+        "findings",
         statements=findings_headline(found, 4),
-        panels=(canvas.panel(finding_forest(numbers), f"{name}findings"),),
+        figures={f"{name}findings": finding_forest(numbers)},
         table=(header, rows),
-        table_title="Numbers of each finding",
+        images=images_of(found),
     )
 
 
-def findings_data(data: PreparedData) -> Section:
+def findings_data(data: PreparedData, canvas: Canvas) -> Section:
     """Return the section that counts the labels of each finding in each part."""
     labels = data.catalog.finding_labels
     parts = {name: data.split.rows(part) for part, name in PARTS.items()}
@@ -76,12 +66,4 @@ def findings_data(data: PreparedData) -> Section:
         )
         for place, finding in enumerate(data.catalog.findings)
     )
-    return Section(
-        "The data",
-        text=(
-            "Images with each finding, of those that have a label of it. No patient, and no image "
-            "under two names, stands in two parts."
-        ),
-        table=(("finding", *there), rows),
-        table_title="Labels of each finding",
-    )
+    return canvas.section("finding_labels", table=(("finding", *there), rows))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
-from pneumoscope.data.audit.result import counts, numeric_columns
+from pneumoscope.data.audit.result import Audit, counts, numeric_columns
+from pneumoscope.data.entries import Entry
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.audit import (
     clue_areas,
@@ -14,16 +17,11 @@ from pneumoscope.report.figures.audit import (
     distributions_of,
     images_per_patient,
 )
+from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import mean_images, picture_sheet
 from pneumoscope.report.figures.training import class_counts_of
 from pneumoscope.report.page import Section
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pneumoscope.data.audit.result import Audit
-    from pneumoscope.data.entries import Entry
-    from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.tables import Pixels, Table, table_by
 
 _PICTURES: Final = 12
 _UNITS: Final = {
@@ -34,6 +32,7 @@ _UNITS: Final = {
     "brightness": "Brightness, 0-255",
     "contrast": "Contrast, grey levels",
 }
+_LOGARITHMIC: Final = tuple(_UNITS[name] for name in ("bytes", "width_px", "height_px"))
 
 
 def audit_sections(canvas: Canvas, audit: Audit) -> tuple[Section, ...]:
@@ -53,32 +52,31 @@ def audit_sections(canvas: Canvas, audit: Audit) -> tuple[Section, ...]:
     return tuple(section for make in makers for section in make(canvas, audit))
 
 
+def patients_known(audit: Audit) -> bool:
+    """Return whether the patient of any image is known."""
+    return any(entry.patient.known for entry in audit.measured.entries)
+
+
 def _counts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if not len(audit.measured):
         return
     found = counts(audit)
-    names = [(entry.label or "no label") for entry in audit.measured.entries]
     order = list(found["parts"])
-    shown = sorted(
-        zip((part or "all" for part in audit.parts), names, strict=True),
-        key=lambda row: order.index(row[0]),
-    )
-    figure = class_counts_of([part for part, _ in shown], [label for _, label in shown])
-    panels = [canvas.panel(figure, "classes")]
-    if found["images_per_patient"]:
-        several = {int(n): patients for n, patients in found["images_per_patient"].items()}
-        per = images_per_patient(several)
-        panels.append(canvas.panel(per, "patients"))
-    yield Section(
-        "Contents",
-        text="The last column is the 95% interval (Wilson) of a measured accuracy of 90% on "
-        "that part; it shows how precise results can be.",
-        panels=tuple(panels),
+    labels = [entry.label or "no label" for entry in audit.measured.entries]
+    rows = zip((part or "all" for part in audit.parts), labels, strict=True)
+    shown = sorted(rows, key=lambda row: order.index(row[0]))
+    several = {int(n): patients for n, patients in found["images_per_patient"].items()}
+    yield canvas.section(
+        "contents",
+        figures={
+            "classes": class_counts_of(*zip(*shown, strict=True)),
+            "patients": images_per_patient(several) if several else None,
+        },
         table=_parts_table(found),
     )
 
 
-def _parts_table(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _parts_table(found: dict[str, Any]) -> Table:
     """Return one row per part: images, patients, classes and etiologies."""
     parts = found["parts"]
     etiologies = sorted({name for own in parts.values() for name in own["etiologies"]})
@@ -97,53 +95,38 @@ def _parts_table(found: dict[str, Any]) -> tuple[tuple[str, ...], tuple[tuple[st
     )
 
 
-def _leaks(_: Canvas, audit: Audit) -> Iterator[Section]:
-    if not audit.crossings:
-        return
-    known = any(entry.patient.known for entry in audit.measured.entries)
-    rows = tuple(
-        (
-            " and ".join(crossing.parts),
-            f"{len(crossing.patients):,}" if known else "unknown",
-            f"{len(crossing.exact):,}",
-            f"{len(crossing.near):,}",
+def _leaks(canvas: Canvas, audit: Audit) -> Iterator[Section]:
+    known = patients_known(audit)
+    if audit.crossings:
+        table = table_by(
+            {
+                "parts": lambda crossing: " and ".join(crossing.parts),
+                "patients": lambda crossing: f"{len(crossing.patients):,}" if known else "unknown",
+                "equal images": lambda crossing: f"{len(crossing.exact):,}",
+                "near copies": lambda crossing: f"{len(crossing.near):,}",
+            },
+            audit.crossings,
         )
-        for crossing in audit.crossings
-    )
-    yield Section(
-        "Overlap between parts",
-        text="Patients are taken from file names or the manifest. Equal images have the same "
-        "pixels; near copies show the same picture shifted, rescaled, mirrored or "
-        "re-encoded.",
-        table=(("parts", "patients", "equal images", "near copies"), rows),
-    )
+        yield canvas.section("overlap", table=table)
 
 
 def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     samples, entries = audit.measured.samples, audit.measured.entries
-    if not samples:
-        return
     rows = sorted(samples, key=lambda row: (entries[row].label, row))
-    sheet = picture_sheet(
-        np.stack([samples[row] for row in rows]),
-        tuple(entries[row].label or "no label" for row in rows),
-        tuple(entries[row].path for row in rows),
-        "samples",
-    )
-    yield Section("Examples", panels=(canvas.panel(sheet, "samples", seed=audit.seed),))
+    if rows:
+        titles = [entries[row].label or "no label" for row in rows]
+        sheet = _sheet(audit, samples, rows, titles, "samples")
+        yield canvas.section("samples", figures={"samples": sheet}, seed=audit.seed)
 
 
 def _sheet(
-    audit: Audit, rows: Sequence[int], titles: Sequence[str], kind: str, *, columns: int = 4
-) -> Drawing:
-    """Return some of the pictures kept by the audit."""
-    return picture_sheet(
-        np.stack([audit.pictures[row] for row in rows]),
-        tuple(titles),
-        tuple(audit.measured.entries[row].path for row in rows),
-        kind,
-        columns=columns,
-    )
+    audit: Audit, pictures: Mapping[int, Pixels], rows: Sequence[int], titles: Sequence[str],
+    kind: str, *, columns: int = 4,
+) -> Drawing:  # fmt: skip
+    """Return some of the pictures kept by the audit, by their rows."""
+    pixels = np.stack([pictures[row] for row in rows])
+    names = [audit.measured.entries[row].path for row in rows]
+    return picture_sheet(pixels, titles, names, kind, columns=columns)
 
 
 def _whose(entry: Entry) -> str:
@@ -163,8 +146,8 @@ def _copies(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         for first, second, how in pairs
         for title in (_whose(entries[first]), f"{_whose(entries[second])} ({how})")
     ]
-    sheet = _sheet(audit, rows, titles, "copies")
-    yield Section("Copies", panels=(canvas.panel(sheet, "copies"),))
+    sheet = _sheet(audit, audit.pictures, rows, titles, "copies")
+    yield canvas.section("copies", figures={"copies": sheet})
 
 
 def _odd(canvas: Canvas, audit: Audit) -> Iterator[Section]:
@@ -172,16 +155,16 @@ def _odd(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if not odd:
         return
     rows, kinds = [item.row for item in odd], [item.kind for item in odd]
-    sheet = _sheet(audit, rows, kinds, "odd", columns=6)
-    entries = audit.measured.entries
-    yield Section(
-        "Odd images",
-        panels=(canvas.panel(sheet, "odd"),),
-        table=(
-            ("file", "taken for", "because"),
-            tuple((entries[item.row].path, item.kind, item.why) for item in audit.odd),
-        ),
+    table = table_by(
+        {
+            "file": lambda item: audit.measured.entries[item.row].path,
+            "taken for": lambda item: item.kind,
+            "because": lambda item: item.why,
+        },
+        audit.odd,
     )
+    sheet = _sheet(audit, audit.pictures, rows, kinds, "odd", columns=6)
+    yield canvas.section("odd", figures={"odd": sheet}, table=table)
 
 
 def _suspects(canvas: Canvas, audit: Audit) -> Iterator[Section]:
@@ -189,31 +172,24 @@ def _suspects(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         return
     row_of = {entry.path: row for row, entry in enumerate(audit.measured.entries)}
     shown = [s for s in audit.suspects[:_PICTURES] if row_of.get(s.path) in audit.pictures]
-    panels = []
-    if shown:
-        titles = [f"{s.label}? {s.probability:.3f}" for s in shown]
-        sheet = _sheet(audit, [row_of[s.path] for s in shown], titles, "suspects")
-        panels.append(canvas.panel(sheet, "suspects"))
-    yield Section(
-        "Suspicious labels",
-        panels=tuple(panels),
-        table=(
-            ("file", "label", "probability of the label"),
-            tuple((s.path, s.label, f"{s.probability:.4f}") for s in audit.suspects),
-        ),
+    rows = [row_of[s.path] for s in shown]
+    titles = [f"{s.label}? {s.probability:.3f}" for s in shown]
+    sheet = _sheet(audit, audit.pictures, rows, titles, "suspects") if shown else None
+    table = table_by(
+        {
+            "file": lambda one: one.path,
+            "label": lambda one: one.label,
+            "probability of the label": lambda one: f"{one.probability:.4f}",
+        },
+        audit.suspects,
     )
+    yield canvas.section("suspects", figures={"suspects": sheet}, table=table)
 
 
 def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     found = audit.shortcuts
     if found is None:
         return
-    panels = []
-    if found.clues:
-        panels.append(canvas.panel(clue_areas(found.clues), "shortcuts"))
-    same = ", ".join(found.constant)
-    if same:
-        same = f" {same[0].upper()}{same[1:]}: the same in all images, so not predictive."
     rows = tuple(
         (
             clue.name,
@@ -222,16 +198,11 @@ def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         )
         for clue in found.clues
     )
-    yield Section(
-        "Shortcuts",
-        text=(
-            f"Logistic regressions on {found.images:,} images of {found.patients:,} patients, "
-            "evaluated by five-fold cross-validation over patients; intervals are based on "
-            "patients. Squares are properties of the file, circles properties of the image, "
-            f"the diamond is its outer eighth, triangles are combinations.{same}"
-        ),
-        panels=tuple(panels),
+    yield canvas.section(
+        "shortcuts",
+        figures={"shortcuts": clue_areas(found.clues) if found.clues else None},
         table=(("clue", "AUC", *(f"median {label}" for label in found.classes)), rows),
+        found=found,
     )
 
 
@@ -250,8 +221,7 @@ def _means(canvas: Canvas, audit: Audit) -> Iterator[Section]:
         (second.mean - first.mean) / np.maximum(spread, 1.0),
         (first.count, second.count),
     )
-    panel = canvas.panel(figure, "means")
-    yield Section("Mean images", panels=(panel,))
+    yield canvas.section("means", figures={"means": figure})
 
 
 def _distributions(canvas: Canvas, audit: Audit) -> Iterator[Section]:
@@ -260,15 +230,13 @@ def _distributions(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     names = tuple(audit.measured.sums)
     columns = {_UNITS[k]: v for k, v in numeric_columns(audit.measured).items()}
     labels = [entry.label for entry in audit.measured.entries]
-    logarithmic = (_UNITS["bytes"], _UNITS["width_px"], _UNITS["height_px"])
-    figure = distributions_of(columns, labels, logarithmic=logarithmic)
     rows = tuple(
         (mode, *(f"{by_label.get(name, 0):,}" for name in names))
         for mode, by_label in counts(audit)["modes"].items()
     )
-    yield Section(
-        "Sizes and files",
-        panels=(canvas.panel(figure, "distributions"),),
+    yield canvas.section(
+        "distributions",
+        figures={"distributions": distributions_of(columns, labels, logarithmic=_LOGARITHMIC)},
         table=(("kind of file", *(name or "(no label)" for name in names)), rows),
     )
 
@@ -282,4 +250,4 @@ def _pixels(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     shares = levels / levels.sum(axis=1, keepdims=True)
     edges = np.linspace(0, 256, 65)[None]
     figure = distributions(("Grey level of a pixel, 0-255",), names, edges, shares[None])
-    yield Section("Pixels", panels=(canvas.panel(figure, "pixels", kind="pixels"),))
+    yield canvas.section("pixels", figures={"pixels": replace(figure, kind="pixels")})

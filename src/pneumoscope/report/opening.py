@@ -1,30 +1,25 @@
-"""The opening of a page about an evaluation: what was asked, what was found, what to know.
-
-Readers of two classes, of more, and of several findings have one each.
-"""
+"""The opening of a page about an evaluation: what was asked, what was found, what to know."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from pneumoscope.data.generated import GENERATED
 from pneumoscope.evaluation.decision import sets_aside
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+from pneumoscope.report.class_sections import classes_held
 from pneumoscope.report.page import Statement
+from pneumoscope.report.rendering import texts
 from pneumoscope.report.words import (
     CLASS_NAMES,
     FINDINGS_NAMES,
     NAMES,
+    facts_of,
     images_of,
-    short_pair,
-    statement,
+    statements,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pneumoscope.labels import LabelSpace
 
 Judged: TypeAlias = Evaluation | FindingsEvaluation
 """An evaluation of a reader of classes, or of several findings."""
@@ -35,17 +30,10 @@ SHOWN_CAVEATS = 3
 _ALWAYS = {"other-hospitals", "labels"}  # notes that hold of any evaluation
 
 
-class Opening(NamedTuple):
-    """The sentences and numbers that a page begins with."""
-
-    question: str
-    answer: str
-    caveats: tuple[str, ...]
-    headline: tuple[Statement, ...]
-
-
-def opening_of(found: Judged, *, more: Sequence[str] = (), generated: bool = False) -> Opening:
-    """Return the opening of a page.
+def opening_of(
+    found: Judged, *, more: Sequence[str] = (), generated: bool = False
+) -> dict[str, Any]:
+    """Return the opening of a page: its question, answer, caveats and headline.
 
     Args:
         found: The evaluation.
@@ -54,93 +42,42 @@ def opening_of(found: Judged, *, more: Sequence[str] = (), generated: bool = Fal
     """
     first = (GENERATED,) if generated else ()
     if isinstance(found, FindingsEvaluation):
-        question, answer = findings_question(found.numbers.names), findings_answer(found)
-        return Opening(question, answer, (*first, *found.notes, *more), findings_headline(found))
-    return Opening(
-        question_of(found.labels),
-        f"{answer_of(found)} {class_answer(found)}".rstrip(),
-        (*first, *caveats(found, more=more)),
-        (*headline(found), *class_headline(found)),
-    )
+        numbers = found.numbers
+        each = zip(numbers.by_finding, numbers.names, strict=True)
+        areas = [(own["auc"].value, name) for own, name in each]
+        return {
+            **texts(
+                "pages.yaml",
+                "findings",
+                numbers=numbers,
+                names=numbers.names,
+                images=images_of(found),
+                areas=sorted(pair for pair in areas if pair[0] is not None),
+            ),
+            "caveats": (*first, *found.notes, *more),
+            "headline": findings_headline(found),
+        }
+    facts = facts_of(found)
+    by_class = texts("pages.yaml", "by_class", **facts)["answer"]
+    held = ", ".join(f"{n:,} {name}" for name, n in zip(*classes_held(found), strict=True))
+    return {
+        **texts("pages.yaml", "evaluation", by_class=by_class, held=held, **facts),
+        "caveats": (*first, *caveats(found, more=more)),
+        "headline": (*headline(found), *class_headline(found)),
+    }
 
 
-def question_of(labels: LabelSpace) -> str:
-    """Return the question of a page: which groups, and which classes, are to be told apart.
+def words_of(kind: str, *, generated: bool = False, **facts: object) -> dict[str, Any]:
+    """Return the words that a page begins with, with its three gravest caveats.
 
-    >>> from pneumoscope.labels import LabelSpace
-    >>> question_of(LabelSpace.of(["NORMAL", "BACTERIA", "VIRUS"], ["BACTERIA", "VIRUS"], "ILL"))
-    'Can a chest X-ray alone tell ILL from NORMAL, and each of 3 classes from the others?'
+    Args:
+        kind: The key of the page in ``pages.yaml``.
+        generated: Whether the images were drawn by this package.
+        facts: What the words are filled in with.
     """
-    negative, positive = short_pair(labels)
-    several = f", and each of {len(labels)} classes from the others" if len(labels) > 2 else ""
-    return f"Can a chest X-ray alone tell {positive} from {negative}{several}?"
-
-
-def findings_question(names: Sequence[str]) -> str:
-    """Return what a reader of findings is to find out."""
-    if len(names) == 1:
-        return f"Does a chest X-ray alone show {names[0]}?"
-    return f"Which of {len(names)} findings does a chest X-ray alone show?"
-
-
-def answer_of(found: Evaluation) -> str:
-    """Return the result in a few sentences, with intervals and baselines."""
-    deployed = found.policy.deployed if found.policy is not None and sets_aside(found) else None
-    if deployed is None:
-        text = (
-            f"Based on the image alone, {found['accuracy'].percent()} of {found.n:,} "
-            f"{images_of(found)} were classified correctly"
-        )
-    else:
-        text = (
-            f"Based on the image alone, {deployed.set_aside.percent()} of {found.n:,} "
-            f"{images_of(found)} were set aside, and {deployed.accuracy.percent()} of the "
-            "others were classified correctly. Without setting any aside, the accuracy is "
-            f"{found['accuracy'].percent()}"
-        )
-    naive = found.baseline("majority class")
-    if naive is not None and naive.accuracy.value is not None:
-        text += f"; always predicting the majority class gives {naive.accuracy.value:.1%}"
-    area = found["auc"]
-    if area.value is None:
-        return f"{text}. All are of one class, so discrimination cannot be evaluated."
-    return (
-        f"{text}. The AUC, the probability that a positive image ranks above a negative one, is "
-        f"{area.with_range()}."
-    )
-
-
-def class_answer(found: Evaluation) -> str:
-    """Return what a reader of several classes achieves in a sentence; empty for two classes."""
-    own = found.by_class
-    if own is None:
-        return ""
-    text = (
-        f"The most probable of its {len(own.labels)} classes is the true one for "
-        f"{own['accuracy'].percent()} of the {images_of(found)}"
-    )
-    area = own["macro_auc"]
-    if area.value is not None:
-        text += f"; the mean of the AUCs of each class against the rest is {area.with_range()}"
-    return f"{text}."
-
-
-def findings_answer(found: FindingsEvaluation) -> str:
-    """Return what was found, in a sentence or two."""
-    numbers = found.numbers
-    areas = [
-        (own["auc"].value, name)
-        for name, own in zip(numbers.names, numbers.by_finding, strict=True)
-        if own["auc"].value is not None
-    ]
-    text = (
-        f"On {numbers.n:,} {images_of(found)} of {numbers.patients:,} patients the mean AUC over "
-        f"{len(areas)} findings is {numbers['macro_auc'].with_range()}"
-    )
-    if len(areas) < 2:
-        return f"{text}."
-    (low, worst), (high, best) = min(areas), max(areas)
-    return f"{text}: from {low:.3f} for {worst} to {high:.3f} for {best}."
+    words = texts("pages.yaml", kind, **facts)
+    known = words.pop("caveats", "").split("\n\n")[:SHOWN_CAVEATS]
+    return {**words, "caveats": (*([GENERATED] if generated else []), *filter(None, known))}
 
 
 def headline(found: Evaluation) -> tuple[Statement, ...]:
@@ -150,23 +87,17 @@ def headline(found: Evaluation) -> tuple[Statement, ...]:
     """
     note = f"at probability ≥ {found.threshold.value:.3g}"
     if found.policy is None or not sets_aside(found):
-        rates = ("sensitivity", "specificity", "balanced_accuracy")
-        return (statement(found, "auc"), *(statement(found, key, note) for key in rates))
+        rates = dict.fromkeys(("sensitivity", "specificity", "balanced_accuracy"), note)
+        return statements(found, {"auc": "", **rates})
     now, alone = found.policy.deployed, found.policy.at_threshold
+    deployed = {"sensitivity": now.sensitivity, "specificity": now.specificity}
+    notes = {key: f"on all images, {note}: {getattr(alone, key).with_range()}" for key in deployed}
+    names = {key: f"{NAMES[key]}, as deployed" for key in deployed}
     return (
-        statement(found, "auc"),
-        *(
-            Statement(
-                f"{NAMES[key]}, as deployed", value.with_range(), value.n,
-                f"on all images, {note}: {other.with_range()}",
-            )
-            for key, value, other in (
-                ("sensitivity", now.sensitivity, alone.sensitivity),
-                ("specificity", now.specificity, alone.specificity),
-            )
-        ),
-        Statement("Set aside", now.set_aside.with_range(), now.set_aside.n),
-    )  # fmt: skip
+        *statements(found, {"auc": ""}),
+        *statements(deployed, notes, names),
+        *statements({"set_aside": now.set_aside}, {"set_aside": ""}),
+    )
 
 
 def class_headline(found: Evaluation) -> tuple[Statement, ...]:
@@ -174,19 +105,14 @@ def class_headline(found: Evaluation) -> tuple[Statement, ...]:
     own = found.by_class
     if own is None:
         return ()
-    note = f"{len(own.labels)} classes"
-    shown = {
-        "balanced_accuracy": "Balanced accuracy by class", "macro_auc": CLASS_NAMES["macro_auc"],
-    }  # fmt: skip
-    return tuple(Statement(name, own[key].with_range(), own.n, note) for key, name in shown.items())
+    shown = ("balanced_accuracy", "macro_auc")
+    names = {**CLASS_NAMES, "balanced_accuracy": "Balanced accuracy by class"}
+    return statements(own, dict.fromkeys(shown, f"{len(own.labels)} classes"), names)
 
 
 def findings_headline(found: FindingsEvaluation, n: int = 3) -> tuple[Statement, ...]:
     """Return the first ``n`` means over the findings."""
-    return tuple(
-        Statement(title, found.numbers[key].with_range(), found.numbers[key].n)
-        for key, title in list(FINDINGS_NAMES.items())[:n]
-    )
+    return statements(found.numbers, dict.fromkeys(list(FINDINGS_NAMES)[:n], ""), FINDINGS_NAMES)
 
 
 def caveats(found: Evaluation, *, more: Sequence[str] = ()) -> tuple[str, ...]:

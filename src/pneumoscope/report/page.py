@@ -7,29 +7,20 @@ exception is `Panel.svg`, which is markup that `pneumoscope.report.save` returne
 
 from __future__ import annotations
 
-import base64
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pneumoscope.errors import OptionError
+from pneumoscope.report.rendering import environment
+from pneumoscope.report.tables import Table
 from pneumoscope.runs import write_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from jinja2 import Environment
-
-    from pneumoscope.report.tables import Table
 
 NOTICE: Final = (
     "Research software, not a medical device. Not for diagnosis or treatment; images must be "
     "read by a radiologist."
 )
-_NUMERIC: Final = re.compile(r"[-+−–]?[\d.,]+(e[-+]?\d+)?\s?%?|nan|inf|", re.IGNORECASE)  # noqa: RUF001
-_RANGE: Final = re.compile(r"([-+\d.,%]+) (\([^()]+ to [^()]+\))")
 _LONG_TABLE: Final = 16
 
 
@@ -182,100 +173,3 @@ def write_report(path: Path, report: Report, **how: Any) -> None:
 def footer_of(facts: Mapping[str, Any]) -> str:
     """Return version and time from ``provenance`` for the footer."""
     return f"pneumoscope {facts['packages'].get('pneumoscope', '')} · {facts['written']}"
-
-
-@cache
-def environment() -> Environment:
-    """Return the environment of ``templates/``: HTML is escaped, missing names are errors."""
-    from jinja2 import (  # noqa: PLC0415 - only pages need it
-        Environment,
-        PackageLoader,
-        StrictUndefined,
-        select_autoescape,
-    )
-
-    made = Environment(
-        loader=PackageLoader("pneumoscope.report"),
-        autoescape=select_autoescape(["html"], default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(
-        cell=_markdown_cell,
-        data_uri=_data_uri,
-        is_wide=_is_wide,
-        numeric_columns=_numeric_columns,
-        file_name=lambda path: Path(str(path)).name,
-        pairs=_pairs,
-        paragraphs=_paragraphs,
-        sentence=sentence,
-        value_and_range=_value_and_range,
-    )
-    return made
-
-
-def _markdown_cell(text: str) -> str:
-    """Escape a text for a cell of a Markdown table."""
-    return " ".join(text.replace("|", "\\|").split())
-
-
-def _pairs(
-    values: Mapping[str, Any], keys: Sequence[str] = (), between: str = ", ", *, empty: bool = True
-) -> str:
-    """Return values with their names.
-
-    Args:
-        values: By name.
-        keys: Which of them; all if none are named.
-        between: What stands between two.
-        empty: Whether empty values and zeros are named, too.
-    """
-    return between.join(
-        f"{key} {values[key]:g}" if isinstance(values[key], float) else f"{key} {values[key]}"
-        for key in keys or values
-        if empty or values.get(key)
-    )
-
-
-def sentence(text: str) -> str:
-    """Capitalise a text and end it with a full stop.
-
-    >>> sentence("no test images")
-    'No test images.'
-    """
-    text = text.strip()
-    if not text:
-        return text
-    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
-
-
-def _value_and_range(cell: str) -> tuple[str, str]:
-    """Split a number from its interval, which is kept on one line."""
-    found = _RANGE.fullmatch(cell)
-    return (found[1], found[2]) if found else (cell, "")
-
-
-def _numeric_columns(table: Table) -> list[bool]:
-    """Return for each column whether it holds numbers, which are right-aligned."""
-    header, rows = table
-    return [
-        bool(rows) and all(_NUMERIC.fullmatch(row[column].strip()) for row in rows)
-        for column in range(len(header))
-    ]
-
-
-def _is_wide(table: Table) -> bool:
-    """Return whether a table is too wide for phones and becomes a list there."""
-    header, rows = table
-    ranges = any(_RANGE.fullmatch(cell) for row in rows for cell in row)
-    return len(header) > 3 or (len(header) == 3 and ranges)
-
-
-def _data_uri(image: bytes) -> str:
-    kind = "jpeg" if image.startswith(b"\xff\xd8") else "png"
-    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumoscope.errors import ImageError
 from pneumoscope.images.prepare import prepare
+from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.overlay import Scale, coloured
+from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import native
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.figures.pictures import case_sheet
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from pneumoscope.reader.predictor import Predictor
-    from pneumoscope.report.canvas import Canvas
-    from pneumoscope.report.page import Panel
-    from pneumoscope.report.tables import Pixels
+from pneumoscope.report.tables import Pixels
 
 _SIDE_PX = 320
 
@@ -51,8 +45,13 @@ class Pictures:
     predictor: Predictor | None = None
     finding: str | None = None
 
-    def sheet(self, cases: Sequence[Case], *, columns: int = 4) -> Drawing | None:
-        """Return the cases as a figure, without those whose file is no longer readable."""
+    def sheet(self, cases: Sequence[Case], kind: str = "case_sheet") -> Drawing | None:
+        """Return the cases as a figure, without those whose file is no longer readable.
+
+        Args:
+            cases: What to show.
+            kind: The key of its title and caption.
+        """
         cells, names = [], []
         for case in cases:
             try:
@@ -61,29 +60,23 @@ class Pictures:
                 continue  # moved or changed since it was scored; the table still names it
             cells.append(Cell(images, case.label, case.said))
             names.append(case.path)
-        return case_sheet(cells, names, columns=columns) if cells else None
-
-    def panels(
-        self, canvas: Canvas, cases: Sequence[Case], name: str, kind: str = "", **facts: object
-    ) -> tuple[Panel, ...]:
-        """Return the sheet of the cases for a page; see ``Canvas.panel``."""
-        sheet = self.sheet(cases)
-        return () if sheet is None else (canvas.panel(sheet, name, kind=kind, **facts),)
+        return replace(case_sheet(cells, names), kind=kind) if cells else None
 
     @property
-    def draws_evidence(self) -> bool:
-        """Whether each image stands above the same image with its evidence."""
-        return self.predictor is not None and self.predictor.draws_evidence
+    def reader(self) -> ModelInfo | None:
+        """The reader whose evidence stands below each image; None if none is drawn."""
+        draws = self.predictor is not None and self.predictor.draws_evidence
+        return self.predictor.info if self.predictor and draws else None
 
     def _of(self, file: Path) -> tuple[Pixels, ...]:
         grey = _reduced(native(file))
         plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
-        if self.predictor is None or not self.predictor.draws_evidence:
+        info = self.reader
+        if self.predictor is None or info is None:
             return (plain,)
-        pixels = prepare(file, self.predictor.info.input)[np.newaxis]
-        found = self.predictor.evidence(pixels, self.finding)[0]
-        scale = Scale.of_reader(self.predictor.info)
-        return plain, _squared(_with_evidence(found, grey, scale), _SIDE_PX)
+        found = self.predictor.evidence(prepare(file, info.input)[np.newaxis], self.finding)[0]
+        drawn = coloured(found, grey.astype(np.float32), Scale.of_reader(info))
+        return plain, _squared(np.rint(drawn).astype(np.uint8), _SIDE_PX)
 
 
 def _squared(picture: Pixels, side_px: int) -> Pixels:
@@ -95,12 +88,6 @@ def _squared(picture: Pixels, side_px: int) -> Pixels:
     square = Image.new("RGB", (side_px, side_px))
     square.paste(reduced, ((side_px - reduced.width) // 2, (side_px - reduced.height) // 2))
     return np.asarray(square)
-
-
-def _with_evidence(evidence: NDArray[np.float32], grey: Pixels, scale: Scale) -> Pixels:
-    """Return the image with its evidence, uint8 [height, width, 3]."""
-    drawn = coloured(evidence, grey.astype(np.float32), scale)
-    return np.rint(drawn).astype(np.uint8)
 
 
 def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:

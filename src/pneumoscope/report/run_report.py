@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from pneumoscope.data.generated import is_generated
+from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import UNUSED
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
+from pneumoscope.evaluation.new_patients import NewPatients
+from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
+from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import augmentation_sheet
 from pneumoscope.report.figures.training import class_counts_of, learning_curves
 from pneumoscope.report.findings_sections import findings_data, findings_section
 from pneumoscope.report.new_patients_section import new_patients_section
-from pneumoscope.report.opening import opening_of
+from pneumoscope.report.opening import Judged, opening_of
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
+from pneumoscope.report.rendering import texts
 from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.report.words import PARTS
+from pneumoscope.runs import RunFolder
 from pneumoscope.training.log import Epoch, read_log
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pneumoscope.data.catalog import Catalog
-    from pneumoscope.data.prepared import PreparedData
-    from pneumoscope.data.split import Split
-    from pneumoscope.evaluation.new_patients import NewPatients
-    from pneumoscope.evaluation.scores import Scores
-    from pneumoscope.report.figures.drawing import Drawing
-    from pneumoscope.report.opening import Judged
-    from pneumoscope.runs import RunFolder
-    from pneumoscope.training.recipe import Recipe
+from pneumoscope.training.recipe import Recipe
 
 
 def write_run_report(
@@ -67,9 +62,9 @@ def write_run_report(
         *([] if new_patients is None else [new_patients_section(new_patients, canvas)]),
         *_outcomes(run, data, judged, canvas),
         _learning(canvas, read_log(run.log), recipe, facts),
-        findings_data(data) if data.catalog.findings else _data(canvas, data.catalog, data.split),
+        findings_data(data, canvas) if data.catalog.findings else _data(data, canvas),
         *_augmentation(canvas, recipe, data),
-        _recipe(canvas, recipe, facts),
+        settings_section(canvas, "recipe", [*recipe.to_dict().items(), *environment_rows(facts)]),
     ]
     opening = opening_of(
         best, more=_of_the_run(recipe, facts), generated=is_generated(data.catalog.root)
@@ -77,18 +72,18 @@ def write_run_report(
     few = "" if data.catalog.findings else data.cohort.too_few("val")
     if few:
         text = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
-        opening = opening._replace(caveats=(*opening.caveats, text))
-    fingerprint = data.catalog.fingerprint[:12]
-    write_report(
-        run.report,
-        Report(
-            title=run.root.name,
-            data=_data_line(data.catalog, data.split),
-            sections=tuple(sections),
-            footer=f"{footer_of(facts)} · data {fingerprint} · seed {recipe.seed}",
-            **opening._asdict(),
-        ),
+        opening["caveats"] += (text,)
+    opening |= texts(
+        "pages.yaml",
+        "run",
+        catalog=data.catalog,
+        n=len(data.catalog),
+        patients=len({entry.patient for entry in data.catalog.entries}),
+        parts={name: len(data.split.rows(part)) for part, name in PARTS.items()},
     )
+    footer = f"{footer_of(facts)} · data {data.catalog.fingerprint[:12]} · seed {recipe.seed}"
+    report = Report(run.root.name, sections=tuple(sections), footer=footer, **opening)
+    write_report(run.report, report)
     write_card(run)
 
 
@@ -109,16 +104,6 @@ def _outcomes(
             yield from outcome_sections(found, scores, canvas, pictures=pictures, brief=brief)
 
 
-def _data_line(catalog: Catalog, split: Split) -> str:
-    """Return how many images there are, and what for."""
-    patients = len({entry.patient for entry in catalog.entries})
-    parts = ", ".join(
-        f"{len(split.rows(part)):,} for {name}" for part, name in PARTS.items() if split.rows(part)
-    )
-    who = f" of {patients:,} patients" if catalog.patients_known else ""
-    return f"{len(catalog):,} images{who}: {parts}"
-
-
 def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
     """Return additional caveats about the training."""
     seed = f"One run with one seed ({recipe.seed}); another seed gives a different reader."
@@ -137,53 +122,37 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
         val_accuracy=[row.val_accuracy for row in log],
         best_epoch=facts["best_epoch"],
     )
-    seconds = sorted(row.seconds for row in log)[len(log) // 2]
-    ended = "was stopped manually" if facts["interrupted"] else "ended"
-    return Section(
-        "Training",
-        text=(
-            f"Training {ended} after {len(log)} of at most {recipe.learning.max_epochs} epochs "
-            f"(patience {recipe.learning.patience}); the weights of epoch {facts['best_epoch']} "
-            f"were kept. A typical epoch took {seconds:.1f} s on {facts['device']} in "
-            f"{facts['precision']}. Training values are means over an epoch with augmentation "
-            "and dropout, so they may be worse than the validation values."
-        ),
-        panels=(canvas.panel(curves, "learning"),),
+    return canvas.section(
+        "training",
+        figures={"learning": curves},
+        made=facts,
+        epochs=len(log),
+        recipe=recipe,
+        seconds=sorted(row.seconds for row in log)[len(log) // 2],
     )
 
 
-def _data(canvas: Canvas, catalog: Catalog, split: Split) -> Section:
+def _data(data: PreparedData, canvas: Canvas) -> Section:
+    catalog, split = data.catalog, data.split
     shown = {**PARTS, UNUSED: "set aside"}
     named = [
         (shown[part], entry.label)
         for part in shown
         for entry in catalog.select(split.rows(part)).entries
     ]
-    figure = class_counts_of(*zip(*named, strict=True))
-    set_aside = len(split.rows(UNUSED))
-    text = "No patient and no duplicate image is in two parts."
-    if set_aside:
-        text += f" {set_aside} images were set aside (see split.csv)."
-    if catalog.unreadable:
-        text += f" {len(catalog.unreadable)} files could not be read and were skipped."
-    return Section(
-        "The data",
-        text=text,
-        panels=(canvas.panel(figure, "classes"),),
+    return canvas.section(
+        "training_data",
+        figures={"classes": class_counts_of(*zip(*named, strict=True))},
+        set_aside=len(split.rows(UNUSED)),
+        unreadable=len(catalog.unreadable),
     )
 
 
-def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> tuple[Section, ...]:
-    """Return the section that shows augmented training images; none for a linear probe."""
-    if recipe.learning.probe:
-        return ()
-    sheet = _augmentation_sheet(recipe, data)
-    section = Section(
-        "Augmentation",
-        text="Training images only; validation and test images are never changed.",
-        panels=(canvas.panel(sheet, "augmentation"),),
-    )
-    return (section,)
+def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Iterator[Section]:
+    """Yield the section that shows augmented training images; none for a linear probe."""
+    if not recipe.learning.probe:
+        sheet = _augmentation_sheet(recipe, data)
+        yield canvas.section("augmentation", figures={"augmentation": sheet})
 
 
 def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5) -> Drawing:
@@ -208,13 +177,3 @@ def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5)
     return augmentation_sheet(
         originals, pixels.reshape(len(chosen), columns, *originals.shape[1:]), labels
     )
-
-
-def _recipe(canvas: Canvas, recipe: Recipe, facts: dict[str, Any]) -> Section:
-    """Return the section on the recipe and the environment."""
-    rows = [*recipe.to_dict().items(), *environment_rows(facts)]
-    return settings_section(
-        canvas, "recipe", rows, title="Recipe and environment",
-        text="Everything needed to train this reader again.",
-        table_title="Settings, versions and machine",
-    )  # fmt: skip

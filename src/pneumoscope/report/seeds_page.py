@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pneumoscope.data.generated import GENERATED, is_generated
-from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.data.generated import is_generated
+from pneumoscope.evaluation.seeds import SeedGroup
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.comparison_page import (
     ALIKE,
@@ -19,22 +19,19 @@ from pneumoscope.report.comparison_page import (
     spread_text,
 )
 from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
+from pneumoscope.report.opening import words_of
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_rows, settings_section
-from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS
-from pneumoscope.runs import files_written_whole
+from pneumoscope.report.tables import table_by
+from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS, name_of
+from pneumoscope.runs import RunFolder, files_written_whole
 from pneumoscope.training.log import read_log
-
-if TYPE_CHECKING:
-    from pneumoscope.evaluation.seeds import SeedGroup
-    from pneumoscope.runs import RunFolder
 
 _SHOWN = (
     "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision",
     "brier", "ece", "classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc",
     "classes_kappa",
 )  # fmt: skip
-_SHARES = {"accuracy", "balanced_accuracy", "sensitivity", "specificity"}
 _NAMES = {
     **NAMES,
     "threshold": "Threshold",
@@ -129,24 +126,38 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
         OutputError: The folder cannot be written to.
     """
     facts = _json(runs.folders[0].provenance)
-    generated = is_generated(facts.get("data_root") or facts["data"])
+    kept = runs.folders[runs.kept]
+    metrics = _json(kept.metrics)[runs.part]
+    findings = metrics.get("findings", {})
+    opening = words_of(
+        "seeds",
+        generated=is_generated(facts.get("data_root") or facts["data"]),
+        runs=runs,
+        made=facts,
+        parts=PARTS,
+        area=runs.of("auc") if "auc" in runs.groups[runs.part].mean else None,
+        kept=kept.root.name,
+        findings=len(findings.get("by_finding", ())),
+        own=findings["values"]["macro_auc"] if findings else metrics.get("auc", {}),
+    )
+    recipe = [row for row in facts["recipe"].items() if row[0] != "seed"]
+    device = ("device", f"{facts['device']} in {facts['precision']}")
     parts = [runs.part, *(part for part in runs.groups if part != runs.part)]
     with files_written_whole(folder) as new:
-        canvas = Canvas(new / "figures")
+        canvas = Canvas(new / "figures").about(kept=kept.root.name)
         sections = (
             *(_part(runs, part, canvas, facts) for part in parts),
             _chosen(runs, canvas),
-            _recipe(canvas, facts),
+            settings_section(
+                canvas, "recipe_of_runs", [*recipe, *environment_rows(facts), device], file="recipe"
+            ),
         )
         report = Report(
             title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
-            question="How much do the results vary with the seed?",
-            data=_data_line(facts),
-            answer=_answer(runs),
-            caveats=(*([GENERATED] if generated else []), *_caveats(runs)),
             headline=_statements(runs, runs.part, [key for key, _ in NUMBERS], digits=3),
             sections=sections,
             footer=footer_of(facts),
+            **opening,
         )
         write_report(new / "report.html", report)
     return folder / "report.html"
@@ -155,12 +166,6 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
 def _json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
-
-
-def _data_line(facts: dict[str, Any]) -> str:
-    images = facts["images"]
-    parts = [f"{images[part]:,} for {name}" for part, name in PARTS.items() if images[part]]
-    return f"The same images for all runs: {', '.join(parts)}"
 
 
 def _statements(
@@ -172,47 +177,6 @@ def _statements(
         if key in runs.groups[part].mean
         for own in [runs.of(key, part)]
     )
-
-
-def _answer(runs: Runs) -> str:
-    said = [f"accuracy is {runs.of('accuracy').in_words(share=True)}"]
-    if "auc" in runs.groups[runs.part].mean:
-        said.insert(0, f"AUC is {runs.of('auc').in_words(share=False)}")
-    kept = runs.folders[runs.kept]
-    text = (
-        f"On the {PARTS[runs.part]} images {' and '.join(said)}: mean ± standard deviation of "
-        f"{len(runs.folders)} seeds, with the lowest and the highest. {kept.root.name} is kept, "
-        "because its validation loss is the lowest"
-    )
-    text += "; test images were not used." if runs.part == "test" else "."
-    metrics = _json(kept.metrics)[runs.part]
-    found = metrics.get("findings")
-    area = found["values"]["macro_auc"] if found else metrics.get("auc", {})
-    if found:
-        text += f" All numbers are means over the {len(found['by_finding'])} findings."
-    if area.get("low") is not None:
-        text += (
-            f" Its AUC is {area['value']:.3f} ({level_text(area['level'])} interval over patients "
-            f"{area['low']:.3f} to {area['high']:.3f})."
-        )
-    return text
-
-
-def _caveats(runs: Runs) -> tuple[str, ...]:
-    """Return the three most severe caveats."""
-    n = len(runs.folders)
-    notes = {
-        "There was no test part: these are validation images, which were also used to choose "
-        "the run, the epoch and the threshold, so the results are optimistic.": runs.part == "val",
-        "Seeds vary the training, not the evaluated patients: other patients would shift all "
-        "runs together, as shown by the intervals over patients.": True,
-        f"A standard deviation from {n} runs is imprecise; use more seeds for a better estimate.": n
-        < 10,
-        "All runs share one split; another split would give other results, often with larger "
-        "differences than between seeds.": True,
-        "Do not report the run with the best test results: it was not chosen in advance.": True,
-    }
-    return tuple(note for note, holds in notes.items() if holds)[:3]
 
 
 def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Section:
@@ -228,37 +192,28 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         known=known,
         kept=runs.kept,
     )
-    text = (
-        f"Mean and, in brackets, standard deviation of {len(numbers)} runs. The table below has "
-        "all results; its last column is the smallest difference in means, compared with as "
-        "many runs of another recipe, that a t test at the 5% level detects with a power of "
-        "80% (undefined if all runs are equal)."
+    order = [key for key in _NAMES if key in group.mean]
+    table = table_by(
+        {
+            "number": lambda key: _name(key, findings=findings),
+            "mean": lambda key: f"{group.mean[key]:.4f}",
+            "standard deviation": lambda key: f"{group.deviation[key]:.4f}",
+            "lowest": lambda key: f"{runs.of(key, part).least:.4f}",
+            "highest": lambda key: f"{runs.of(key, part).most:.4f}",
+            f"kept: {runs.names[runs.kept]}": lambda key: f"{numbers[runs.kept][key]:.4f}",
+            "detectable difference": lambda key: detectable(group, key),
+        },
+        [*order, *(key for key in group.mean if key not in _NAMES)],
     )
-    header = (
-        "number", "mean", "standard deviation", "lowest", "highest",
-        f"kept: {runs.names[runs.kept]}", "detectable difference",
-    )  # fmt: skip
-    order = [*(key for key in _NAMES if key in group.mean)]
-    order += [key for key in group.mean if key not in _NAMES]
-    rows = tuple(
-        (
-            _name(key, findings=findings),
-            *(
-                f"{value:.4f}"
-                for own in [runs.of(key, part)]
-                for value in (own.mean, own.deviation, own.least, own.most, numbers[runs.kept][key])
-            ),
-            detectable(group, key),
-        )
-        for key in order
-    )
-    return Section(
-        f"On the {PARTS[part]} images",
-        text=f"{text}\n\n{spread_text(known, 'this')}" if known is not None else text,
+    return canvas.section(
+        "seeds",
         statements=_statements(runs, part, _SHOWN, digits=4),
-        panels=(canvas.panel(figure, f"seeds-{part}", kind="seed_runs"),),
-        table=canvas.table(f"seeds-numbers-{part}", (header, rows)),
-        table_title="All results",
+        figures={f"seeds-{part}": replace(figure, kind="seed_runs")},
+        table=table,
+        file=f"seeds-numbers-{part}",
+        name=PARTS[part],
+        n=len(numbers),
+        band=spread_text(known, "this"),
     )
 
 
@@ -267,44 +222,23 @@ def _name(key: str, *, findings: bool) -> str:
     if key.startswith(_OF_A_CLASS):
         rest = "" if findings else " against the rest"
         return f"AUC of {key.removeprefix(_OF_A_CLASS)}{rest}"
-    return _NAMES.get(key, key.replace("_", " ").capitalize())
+    return name_of(key, _NAMES)
 
 
 def _chosen(runs: Runs, canvas: Canvas) -> Section:
-    logs = [read_log(run.log) for run in runs.folders]
-    epochs = tuple(int(_json(run.provenance)["best_epoch"]) for run in runs.folders)
-    losses = tuple([row.val_loss for row in log] for log in logs)
+    losses = [[row.val_loss for row in read_log(run.log)] for run in runs.folders]
+    epochs = [int(_json(run.provenance)["best_epoch"]) for run in runs.folders]
+    table = table_by(
+        {
+            "run": lambda row: runs.names[row],
+            "epochs": lambda row: str(len(losses[row])),
+            "epoch kept": lambda row: str(epochs[row]),
+            "validation loss": lambda row: f"{losses[row][epochs[row] - 1]:.4f}",
+            "kept": lambda row: "yes" if row == runs.kept else "",
+        },
+        range(len(runs.folders)),
+    )
     figure = seed_losses(runs.names, losses, epochs, runs.kept)
-    header = ("run", "epochs", "epoch kept", "validation loss", "kept")
-    rows = tuple(
-        (
-            name,
-            str(len(own)),
-            str(epoch),
-            f"{own[epoch - 1]:.4f}",
-            "yes" if row == runs.kept else "",
-        )
-        for row, (name, own, epoch) in enumerate(zip(runs.names, losses, epochs, strict=True))
+    return canvas.section(
+        "kept_run", figures={"seeds-losses": figure}, table=table, file="seeds-runs"
     )
-    return Section(
-        "Selected run",
-        text=(
-            f"{runs.names[runs.kept]}: the run with the lowest validation loss. The choice was "
-            "made on validation images only; test images were not used."
-        ),
-        panels=(canvas.panel(figure, "seeds-losses"),),
-        table=canvas.table("seeds-runs", (header, rows)),
-    )
-
-
-def _recipe(canvas: Canvas, facts: dict[str, Any]) -> Section:
-    rows = [
-        *(row for row in facts["recipe"].items() if row[0] != "seed"),
-        *environment_rows(facts),
-        ("device", f"{facts['device']} in {facts['precision']}"),
-    ]
-    return settings_section(
-        canvas, "recipe", rows, title="Recipe and environment",
-        text="The same for all runs, except the seed.",
-        table_title="Settings, versions and machine",
-    )  # fmt: skip

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.page import Section
-
-if TYPE_CHECKING:
-    from pneumoscope.report.canvas import Canvas
 
 _SHOWN_APART = {"packages", "python", "commit", "machine", "written"}
 
 
 def settings_section(
-    canvas: Canvas, name: str, rows: Iterable[tuple[str, object]], *, title: str, text: str,
-    table_title: str,
-) -> Section:  # fmt: skip
-    """Return a section with a table of names and values, also written as ``name.csv``."""
+    canvas: Canvas, kind: str, rows: Iterable[tuple[str, object]], *, file: str = ""
+) -> Section:
+    """Return a section with a table of names and values, also written as a CSV file.
+
+    Args:
+        canvas: Takes the file.
+        kind: The key of its texts in ``sections.yaml``.
+        rows: Names and values.
+        file: Names the file; the kind if empty.
+    """
     table = ("what", "value"), tuple((key, as_text(value)) for key, value in rows)
-    return Section(title, text=text, table=canvas.table(name, table), table_title=table_title)
+    return canvas.section(kind, table=table, file=file or kind)
 
 
 def environment_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -34,14 +38,11 @@ def environment_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def environment_section(
-    canvas: Canvas, facts: Mapping[str, Any], *, table_title: str = "Versions, machine and settings"
+    canvas: Canvas, facts: Mapping[str, Any], *, kind: str = "environment"
 ) -> Section:
     """Return the section about the environment."""
     rows = [*environment_rows(facts), *(row for row in facts.items() if row[0] not in _SHOWN_APART)]
-    return settings_section(
-        canvas, "environment", rows, title="Environment", table_title=table_title,
-        text="Everything needed to reproduce these results.",
-    )  # fmt: skip
+    return settings_section(canvas, kind, rows, file="environment")
 
 
 def as_text(value: object) -> str:

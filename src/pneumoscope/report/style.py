@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree
 
 from pneumoscope.errors import OptionError
@@ -26,13 +26,19 @@ from pneumoscope.runs import written_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK: Final = "#1f2328"
-MUTED: Final = "#59636e"
-RULE: Final = "#d1d5da"
-BLUE: Final = "#0072b2"
-VERMILLION: Final = "#d55e00"
-GREEN: Final = "#009e73"
-PURPLE: Final = "#cc79a7"
+COLOURS: Final = MappingProxyType(
+    {
+        "ink": "#1f2328",
+        "muted": "#59636e",
+        "rule": "#d1d5da",
+        "blue": "#0072b2",
+        "vermillion": "#d55e00",
+        "green": "#009e73",
+        "purple": "#cc79a7",
+    }
+)
+"""On a light ground; a page has those of a dark one, as ``--figure-ink`` and so on."""
+INK, MUTED, RULE, BLUE, VERMILLION, GREEN, PURPLE = COLOURS.values()
 PALETTE: Final = (BLUE, VERMILLION, GREEN, PURPLE)
 
 WIDE_IN: Final = 7.0
@@ -40,70 +46,19 @@ WIDE_IN: Final = 7.0
 NARROW_IN: Final = 5.2
 """Width of a plot, in inches: 499 px on the page, and all of it on a phone of 390 px."""
 
-_THEMED: Final = MappingProxyType(
-    {
-        INK: "--figure-ink",
-        MUTED: "--figure-muted",
-        RULE: "--figure-rule",
-        BLUE: "--figure-blue",
-        VERMILLION: "--figure-vermillion",
-        GREEN: "--figure-green",
-        PURPLE: "--figure-purple",
-    }
-)
 _PX_PER_PT: Final = 96 / 72
 _SMALLEST_SCALE: Final = 0.68  # 10 pt text is then 9 px: below that a phone scrolls sideways
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the style inside the ``with`` block.
+    """Apply ``figures.mplstyle`` and matplotlib's defaults inside the ``with`` block.
 
-    As a decorator, ``@style()``, it does so for a function.
+    A matplotlibrc of the user's would otherwise show through.
     """
     import matplotlib as mpl  # noqa: PLC0415 - drawing is the only thing here that needs it
 
-    rc: dict[Any, Any] = {
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same widths everywhere
-        "font.size": 10,
-        "text.color": INK,
-        "text.parse_math": False,  # a file or a class may be called "a$b$"
-        "axes.titlesize": 10.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.titlepad": 8,
-        "axes.labelsize": 10,
-        "axes.labelcolor": MUTED,
-        "axes.edgecolor": RULE,
-        "axes.linewidth": 0.8,
-        "axes.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.left": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "grid.color": RULE,
-        "grid.linewidth": 0.6,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "xtick.major.pad": 5,
-        "ytick.major.pad": 5,
-        "xtick.color": RULE,
-        "ytick.color": RULE,
-        "xtick.labelcolor": MUTED,
-        "ytick.labelcolor": MUTED,
-        "xtick.labelsize": 9.5,
-        "ytick.labelsize": 9.5,
-        "lines.linewidth": 1.8,
-        "lines.markersize": 4,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "auto",
-        "savefig.bbox": None,
-        "svg.fonttype": "none",  # text stays text: it is found, copied, and set in the page's font
-        "svg.hashsalt": "pneumoscope",  # the same figure gives the same bytes
-    }
-    with mpl.rc_context():
-        mpl.rcdefaults()  # a matplotlibrc of the user's would otherwise show through
-        mpl.rcParams.update(rc)
+    with mpl.rc_context(fname=Path(__file__).with_name("figures.mplstyle")):
         yield
 
 
@@ -201,7 +156,8 @@ def _rewrite(key: str, value: str, *, prefix: str) -> str:
             return f"#{prefix}{value[1:]}"
         case "style":
             value = re.sub(r"'DejaVu Sans'", "var(--figure-font, 'DejaVu Sans', sans-serif)", value)
-            for colour, variable in _THEMED.items():
+            for name, colour in COLOURS.items():
+                variable = f"--figure-{name}"
                 value = value.replace(f": {colour}", f": var({variable}, {colour})")
             return value
         case _:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from pneumoscope.evaluation.calibration import Calibration
+from pneumoscope.evaluation.decision import decision_text, sets_aside
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.evaluation import Evaluation
+from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.notes import units
+from pneumoscope.labels import LabelSpace
 from pneumoscope.report.page import Statement
 
-if TYPE_CHECKING:
-    from pneumoscope.evaluation.multiclass.calibration import VectorCalibration
-    from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
-    from pneumoscope.labels import LabelSpace
+
+class Numbers(Protocol):
+    """Metrics by name: those of an evaluation, of a class, of a finding or of a group."""
+
+    def __getitem__(self, name: str, /) -> Estimate:
+        """Return the metric with this name."""
+
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What the parts of the data are called in words."""
@@ -97,16 +106,42 @@ def short_pair(labels: LabelSpace) -> tuple[str, str]:
     return negative, positive
 
 
-def suffix_of(found: Evaluation) -> str:
-    """Return the suffix of file names for a part: ``-test``; empty if unknown."""
-    return f"-{found.part}" if found.part else ""
+def facts_of(found: Evaluation) -> dict[str, object]:
+    """Return what texts about an evaluation are filled in with."""
+    return {
+        "found": found,
+        "images": images_of(found),
+        "units": units(found),
+        "aside": sets_aside(found),
+        "decision": decision_text(found),
+        "pair": short_pair(found.labels),
+    }
 
 
-def statement(found: Evaluation, key: str, note: str = "") -> Statement:
-    """Return a metric as a line of results."""
-    number = found[key]
-    name = NAMES.get(key, key.replace("_", " ").capitalize())
-    return Statement(name, number.with_range(), number.n, note)
+def name_of(key: str, names: Mapping[str, str] = NAMES) -> str:
+    """Return what a number is called."""
+    return names.get(key, key.replace("_", " ").capitalize())
+
+
+def statements(
+    numbers: Numbers, notes: Mapping[str, str], names: Mapping[str, str] = NAMES
+) -> tuple[Statement, ...]:
+    """Return metrics as lines of results.
+
+    Args:
+        numbers: The metrics.
+        notes: Which of them, with the condition under which each holds.
+        names: What they are called.
+    """
+    return tuple(
+        Statement(name_of(key, names), numbers[key].with_range(), numbers[key].n, note)
+        for key, note in notes.items()
+    )
+
+
+def ranges(numbers: Numbers, keys: Iterable[str]) -> tuple[str, ...]:
+    """Return metrics with their intervals, as cells of a table."""
+    return tuple(numbers[key].with_range() for key in keys)
 
 
 def calibration_words(line: Calibration | VectorCalibration | None) -> str:

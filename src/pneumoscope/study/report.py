@@ -329,11 +329,5 @@ def _runs(rows: Sequence[dict[str, object]], canvas: Canvas) -> Section:
 
 def _recipe(plan: Plan, canvas: Canvas, facts: dict[str, Any]) -> Section:
     values = {**plan.base.to_dict(), **{f"split: {k}": v for k, v in facts["division"].items()}}
-    return settings_section(
-        canvas, "base",
-        [*((key, value) for key, value in values.items() if key != "seed"),
-         *environment_rows(facts)],
-        title="The base and the environment",
-        text="Settings of all runs, except those that a question changes.",
-        table_title="Settings, versions and machine",
-    )  # fmt: skip
+    rows = [(key, value) for key, value in values.items() if key != "seed"]
+    return settings_section(canvas, "base_recipe", [*rows, *environment_rows(facts)], file="base")

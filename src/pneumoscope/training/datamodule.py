@@ -16,14 +16,22 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from pneumoscope.data.prepared import PreparedData
 
 Batch = tuple[Tensor, Tensor]
-"""Pixels uint8 [batch, 1, height, width], and labels int64 [batch], or for findings float32 [batch,
-findings] with NaN for missing labels."""
+"""Pixels uint8 [batch, 1, height, width], and labels int64 [batch], or targets float32 [batch,
+classes] from teachers; for findings float32 [batch, findings] with NaN for missing labels."""
 
 
 class CachedImages(Dataset[Batch]):
-    """The images of one part of a split; indexing with a list of positions returns a batch."""
+    """The images of one part of a split; indexing with a list of positions returns a batch.
 
-    def __init__(self, data: PreparedData, part: str) -> None:
+    Args:
+        data: The images.
+        part: The part.
+        targets: Targets of its rows that replace the labels in the batches, [n, classes].
+    """
+
+    def __init__(
+        self, data: PreparedData, part: str, *, targets: NDArray[np.float32] | None = None
+    ) -> None:
         chosen = data.catalog.select(data.split.rows(part))
         self._cache = data.cache
         self._rows = data.cache.rows(chosen.entries)
@@ -32,6 +40,7 @@ class CachedImages(Dataset[Batch]):
             known = chosen.finding_labels
             self.labels = np.where(known < 0, np.nan, known).astype(np.float32)
         self.label_space = chosen.label_space
+        self._targets = self.labels if targets is None else targets
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -49,7 +58,7 @@ class CachedImages(Dataset[Batch]):
 
     def __getitem__(self, positions: list[int]) -> Batch:
         pixels = self._cache.take(self._rows[positions])
-        return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(self.labels[positions])
+        return torch.from_numpy(pixels).unsqueeze(1), torch.from_numpy(self._targets[positions])
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -122,13 +131,20 @@ class SplitData(L.LightningDataModule):
         batch_size: Images per batch.
         seed: Seed of the order.
         balanced: Whether all classes are drawn equally often in training.
+        targets: Targets of the training rows that replace their labels, [n, classes].
     """
 
     def __init__(
-        self, data: PreparedData, *, batch_size: int, seed: int, balanced: bool = False
+        self,
+        data: PreparedData,
+        *,
+        batch_size: int,
+        seed: int,
+        balanced: bool = False,
+        targets: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
-        self.training = CachedImages(data, "train")
+        self.training = CachedImages(data, "train", targets=targets)
         self.validation = CachedImages(data, "val")
         self._batch_size = batch_size
         self._seed = seed

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
@@ -36,12 +37,17 @@ from pneumoscope.training.devices import (
     check_here,
     computes_in_bfloat16,
 )
+from pneumoscope.training.distillation import soft_targets
 from pneumoscope.training.findings_task import findings_task
 from pneumoscope.training.fitted import Fitted, kept_epoch, with_weights
 from pneumoscope.training.log import Epoch, read_log
 from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe
 from pneumoscope.training.task import ClassificationTask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _REFUSALS = (
     MisconfigurationException,
@@ -91,9 +97,37 @@ def fit(
         NothingLearntError: Training was interrupted before the end of the first epoch.
         LostProcessError: Another one of several processes ended.
         DataError: One of several processes has other images or another split.
+        KeyboardInterrupt: The training of a teacher was interrupted.
     """
     keep_large_blocks()
     placement = placement or Placement()
+    targets = None
+    if recipe.learning.distil:
+        check_alone(placement, what="with `distil`")
+
+        def teach(own: Recipe, images: PreparedData, place: RunFolder) -> Fitted:
+            place.root.mkdir(parents=True, exist_ok=True)
+            return _fit(own, images, folder=place, placement=placement, resume=True)
+
+        targets = soft_targets(recipe, data, folder=folder, teach=teach)
+    return _fit(
+        recipe, data, folder=folder, placement=placement, resume=resume, on_epoch=on_epoch,
+        on_step=on_step, targets=targets,
+    )  # fmt: skip
+
+
+def _fit(
+    recipe: Recipe,
+    data: PreparedData,
+    *,
+    folder: RunFolder,
+    placement: Placement,
+    resume: bool,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+    targets: NDArray[np.float32] | None = None,
+) -> Fitted:
+    """Train one network; see ``fit``."""
     torch.manual_seed(recipe.seed)
     classifier = network_of(recipe, classes=len(data.catalog.findings or data.catalog.classes))
     last = folder.checkpoints / "last.ckpt"
@@ -103,6 +137,7 @@ def fit(
         batch_size=recipe.learning.batch_size,
         seed=recipe.seed,
         balanced=recipe.data.balance == "sampling",
+        targets=targets,
     )
     task = _task(classifier, recipe, batches)
     log = EpochLog(folder.log, on_epoch)
@@ -240,17 +275,15 @@ def check_placement(placement: Placement) -> None:
     _bare_trainer(placement)
 
 
-def check_alone(placement: Placement) -> None:
-    """Raise an error if several processes are to hold out groups in turn.
+def check_alone(placement: Placement, *, what: str = "where groups are held out in turn") -> None:
+    """Raise an error for several processes, for what needs several trainings.
 
     Raises:
         OptionError: The placement has several processes.
     """
     count = _bare_trainer(placement).world_size
     if count > 1:
-        raise OptionError(
-            "devices", must="1 where groups are held out in turn", was=placement.devices
-        )
+        raise OptionError("devices", must=f"1 {what}", was=placement.devices)
 
 
 def _bare_trainer(placement: Placement) -> L.Trainer:

@@ -181,6 +181,11 @@ class LearningRecipe:
         focus: Weight of the evidence outside the lung fields in the loss (the mean of its absolute
             value, in logits), for networks with evidence maps. The fields are two ellipses where
             the lungs of a frontal radiograph lie.
+        distil: Number of folds in which teachers are trained, whose probabilities soften the labels
+            of the images that they were not trained on; 0 for none. See ``soft_targets``.
+        distil_weight: Share of the teachers in the targets; the rest is that of the labels.
+        teachers: The networks of the teachers, separated by commas; one that is named twice is
+            trained with two seeds. Empty for the network of the recipe.
         ema: Decay per step of an exponential moving average of the weights, which is then
             validated and kept; 0 disables it.
         precision: Numerical precision; ``auto`` is bfloat16 on processors that it makes faster,
@@ -258,6 +263,16 @@ class LearningRecipe:
     focus: float = setting(
         0.0, "weight of the evidence outside the lung fields in the loss", between=(0, 100)
     )
+    distil: int = setting(
+        0,
+        "folds of cross-fitted teachers whose probabilities soften the labels; 0 for none",
+        between=(0, 20),
+        metavar="FOLDS",
+    )
+    distil_weight: float = setting(0.5, "share of the teachers in the targets", between=(0, 1))
+    teachers: str = setting(
+        "", "networks of the teachers (default: the network itself)", metavar="NETWORK[,…]"
+    )
     ema: float = setting(
         0.0, "decay of the moving average of the weights; 0 disables it", between=(0, 0.99999)
     )
@@ -265,6 +280,9 @@ class LearningRecipe:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.distil == 1 or (self.distil and self.probe):
+            must = "0 for a linear probe" if self.probe else "0, or at least 2 folds"
+            raise OptionError("distil", must=must, was=self.distil)
         if self.plateau_minimum > self.learning_rate and self.schedule == "plateau":
             raise OptionError(
                 "plateau_minimum",

@@ -75,9 +75,10 @@ class ClassificationTask(L.LightningModule):
         recipe = self.recipe
         pixels, labels = batch
         classes = len(self.positive)
+        targets = F.one_hot(labels, classes).float() if labels.ndim == 1 else labels
         given = examples(
             to_unit(pixels),
-            F.one_hot(labels, classes).float(),
+            targets,
             recipe.learning,
             neutral=1 / classes,
         )
@@ -90,7 +91,8 @@ class ClassificationTask(L.LightningModule):
             weight=logits.new_tensor(self.class_weights),
             label_smoothing=recipe.learning.label_smoothing,
         )
-        self.learnt.add(loss.detach(), logits[: len(labels)], labels)
+        hard = labels if labels.ndim == 1 else labels.argmax(1)
+        self.learnt.add(loss.detach(), logits[: len(labels)], hard)
         return loss + outside
 
     def _answers(self, given: Examples) -> tuple[Tensor, Tensor | float]:

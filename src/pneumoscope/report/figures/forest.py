@@ -6,8 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from pneumoscope.report.axes import Point, floor_of, interval, name_rows, new_figure, point_of
+from pneumoscope.report.axes import (
+    Point,
+    floor_of,
+    interval,
+    name_rows,
+    new_figure,
+    panels,
+    point_of,
+)
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
+from pneumoscope.report.tables import Table, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +28,8 @@ if TYPE_CHECKING:
 
 RATES = (("auc", "AUC"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity"))
 """What is shown of groups and findings: keys and titles."""
+RATE_ENDS = tuple(f"{key}{end}" for key, _ in RATES for end in ("", "_low", "_high"))
+"""The columns of their tables."""
 
 Scale = Callable[["Axes", list[float]], None]
 """Sets the horizontal axis of a panel for its values."""
@@ -56,30 +67,35 @@ class Mark(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row: its name, its mark in each panel, and the heading that it belongs to.
+    """A row.
 
-    A heading stands above the first of its rows.
+    Attributes:
+        name: Stands on its left.
+        marks: Its mark in each panel.
+        heading: Stands above the first of the rows that have it.
+        bold: Whether the name is bold.
+        cells: Its rows in the table of the figure.
     """
 
     name: str
     marks: tuple[Mark, ...]
     heading: str = ""
     bold: bool = False
+    cells: tuple[tuple[object, ...], ...] = ()
 
 
-def rate_marks(numbers: Mapping[str, Estimate], *, hollow: bool) -> tuple[Mark, ...]:
-    """Return the marks of ``RATES``."""
-    return tuple(Mark(point_of(numbers[key]), hollow=hollow) for key, _ in RATES)
+def table_of_rows(header: Sequence[str], rows: Sequence[Row]) -> Table:
+    """Return the table of a forest plot."""
+    return table_of(header, (cells for row in rows for cells in row.cells))
 
 
-def rate_ends() -> tuple[str, ...]:
-    """Return the names of the columns that ``rate_values`` gives."""
-    return tuple(end for key, _ in RATES for end in (key, f"{key}_low", f"{key}_high"))
-
-
-def rate_values(numbers: Mapping[str, Estimate]) -> tuple[float, ...]:
-    """Return each of ``RATES`` with the ends of its interval."""
-    return tuple(value for key, _ in RATES for value in point_of(numbers[key]))
+def rated_row(
+    name: str, numbers: Mapping[str, Estimate], *cells: object, hollow: bool, heading: str = ""
+) -> Row:
+    """Return the row of a group or a finding: ``RATES``, with what its table has before them."""
+    marks = tuple(Mark(point_of(numbers[key]), hollow=hollow) for key, _ in RATES)
+    values = (value for mark in marks for value in mark.point)
+    return Row(name, marks, heading, cells=((*cells, *values),))
 
 
 def difference_mark(point: Point, *, apart: bool, seeds: Sequence[float] = ()) -> Mark:
@@ -91,8 +107,8 @@ def difference_mark(point: Point, *, apart: bool, seeds: Sequence[float] = ()) -
 def up_to_one(axes: Axes, values: list[float]) -> None:
     """Scale an axis of shares from below the lowest to 1, with its ends written."""
     least = max(0.0, floor_of(values))
-    axes.set_xlim(least, 1.01)
-    axes.set_xticks([least, (least + 1) / 2, 1], [f"{least:g}", "", "1"])
+    ticks = [least, (least + 1) / 2, 1]
+    axes.set(xlim=(least, 1.01), xticks=ticks, xticklabels=[f"{least:g}", "", "1"])
 
 
 def around_zero(label: str = "", *, least: float = 0.02, ticks: int = 5) -> Scale:
@@ -109,9 +125,8 @@ def around_zero(label: str = "", *, least: float = 0.02, ticks: int = 5) -> Scal
 
         reach = 1.1 * max([least, *(abs(value) for value in values if math.isfinite(value))])
         axes.axvline(0, color=INK, linewidth=1, zorder=1)
-        axes.set_xlim(-reach, reach)
+        axes.set(xlim=(-reach, reach), xlabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(ticks))
-        axes.set_xlabel(label)
 
     return scale
 
@@ -148,7 +163,7 @@ def forest(
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
     figure = new_figure(width_in, down * (0.27 * len(names) + 0.75), gap=0.06)
-    grid = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+    grid = panels(figure, len(titles), across=across, share_y=True)
     for place, (axes, title) in enumerate(zip(grid, titles, strict=True)):
         marks = [row.marks[place] for row in rows]
         axes.set_title(title)

@@ -12,13 +12,13 @@ from pneumoscope.evaluation.numbers import SMALL
 from pneumoscope.report.axes import floor_of, new_figure, note, panels, point_of, shortened
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
+    RATE_ENDS,
     RATES,
     Mark,
     Row,
     forest,
-    rate_ends,
-    rate_marks,
-    rate_values,
+    rated_row,
+    table_of_rows,
 )
 from pneumoscope.report.style import BLUE, MUTED, NARROW_IN, VERMILLION
 from pneumoscope.report.tables import table_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.evaluation.multilabel.numbers import FindingNumbers
-    from pneumoscope.evaluation.new_patients import AsNew, NewPatients
+    from pneumoscope.evaluation.new_patients import AsNew, Expected, NewPatients
     from pneumoscope.evaluation.robustness import Corrupted
     from pneumoscope.evaluation.subgroups import Group
 
@@ -48,32 +48,22 @@ def subgroup_forest(groups: Sequence[Group], everything: Mapping[str, Estimate],
         everything: The numbers of all images, for the first row.
         n: Of all images.
     """
-    each = [
-        ("", "all images", n, False, everything),
-        *((group.column, group.value, group.n, group.small, group.numbers) for group in groups),
-    ]
-    rows = [
-        Row(
-            f"{shortened(name, 24)} ({n:,}){' *' if small else ''}",
-            rate_marks(numbers, hollow=small),
-            shortened(column.capitalize(), 24),
-            bold=not column,
+    first = rated_row(f"all images ({n:,})", everything, "", "all images", n, "no", hollow=False)
+    others = [
+        rated_row(
+            f"{shortened(one.value, 24)} ({one.n:,}){' *' if one.small else ''}",
+            one.numbers, one.column, one.value, one.n, "yes" if one.small else "no",
+            hollow=one.small, heading=shortened(one.column.capitalize(), 24),
         )
-        for column, name, n, small, numbers in each
-    ]
-    everywhere = [mark.point[0] for mark in rows[0].marks]
+        for one in groups
+    ]  # fmt: skip
+    rows = [first._replace(bold=True), *others]
+    told = [f"all images, AUC {everything['auc'].text()}"]
+    told += [f"{one.column}: {one.value}, AUC {one.numbers['auc'].text()}" for one in groups]
+    everywhere = [mark.point[0] for mark in first.marks]
     return Drawing(
-        table_of(
-            ("column", "group", "images", "few_images", *rate_ends()),
-            (
-                (column, name, n, "yes" if small else "no", *rate_values(numbers))
-                for column, name, n, small, numbers in each
-            ),
-        ),
-        "; ".join(
-            f"{column + ': ' if column else ''}{name}, AUC {numbers['auc'].text()}"
-            for column, name, _, _, numbers in each
-        ),
+        table_of_rows(("column", "group", "images", "few_images", *RATE_ENDS), rows),
+        "; ".join(told),
         "subgroup_forest",
         lambda: forest(rows, _TITLES, reference=everywhere),
     )
@@ -83,17 +73,14 @@ def finding_forest(found: FindingNumbers) -> Drawing:
     """Return AUC, sensitivity and specificity of each finding, with intervals."""
     each = list(zip(found.names, found.counts, found.by_finding, strict=True))
     rows = [
-        Row(
-            f"{shortened(name, 26)} ({n.positive:,})",
-            rate_marks(own, hollow=min(n.positive, n.labelled - n.positive) < SMALL),
+        rated_row(
+            f"{shortened(name, 26)} ({n.positive:,})", own, name, n.labelled, n.positive,
+            hollow=min(n.positive, n.labelled - n.positive) < SMALL,
         )
         for name, n, own in each
-    ]
+    ]  # fmt: skip
     return Drawing(
-        table_of(
-            ("finding", "labelled", "positive", *rate_ends()),
-            ((name, n.labelled, n.positive, *rate_values(own)) for name, n, own in each),
-        ),
+        table_of_rows(("finding", "labelled", "positive", *RATE_ENDS), rows),
         "; ".join(f"{name}, AUC {own['auc'].text()}" for name, _, own in each),
         "finding_forest",
         lambda: forest(rows, _TITLES),
@@ -105,56 +92,45 @@ _NEW = ("sensitivity", "specificity", "auc", "ece")
 
 def new_patients_forest(found: NewPatients) -> Drawing:
     """Return sensitivity, specificity, AUC and calibration error of each group as if new."""
-
-    def promised(group: AsNew, name: str) -> float:
-        return point_of(group.promised.numbers[name])[0]
-
     expected = found.expected
-    rows = [
-        *(
-            (group.name, name, *point_of(group.found.numbers[name]), promised(group, name))
-            for name in _NEW
-            for group in found.groups
-        ),
-        *(
-            (_EXPECTED, name, *point_of(own.mean), math.nan if own.block is None else own.block)
-            for name, own in expected.items()
-        ),
+    told = [
+        (group.name, name, *point_of(group.found.numbers[name]),
+         point_of(group.promised.numbers[name])[0])
+        for name in _NEW
+        for group in found.groups
+    ]  # fmt: skip
+    told += [
+        (_EXPECTED, name, *point_of(own.mean), math.nan if own.block is None else own.block)
+        for name, own in expected.items()
     ]
     ranges = ", ".join(
         f"{NAMES[name]} from {expected[name].lowest:.3f} to {expected[name].highest:.3f}"
         for name in _NEW
         if name in expected
     )
+    rows = [
+        Row(f"{group.name[:24]} ({group.n:,})", tuple(_of_group(group, name) for name in _NEW))
+        for group in found.groups
+    ]
+    rows += [Row(_EXPECTED, tuple(_of_all(expected.get(name)) for name in _NEW), bold=True)]
     return Drawing(
-        table_of(("group", "number", "value", "low", "high", "promised_by_block"), rows),
+        table_of(("group", "number", "value", "low", "high", "promised_by_block"), told),
         f"{len(found.groups)} groups as if new: {ranges}",
         "new_patients_forest",
-        lambda: forest(_new_rows(found), [NAMES[name] for name in _NEW], scale=_within, across=2),
+        lambda: forest(rows, [NAMES[name] for name in _NEW], scale=_within, across=2),
     )
 
 
-def _new_rows(found: NewPatients) -> list[Row]:
-    rows = [
-        Row(
-            f"{group.name[:24]} ({group.n:,})",
-            tuple(
-                Mark(point_of(group.found.numbers[name]), behind=_promise(group, name))
-                for name in _NEW
-            ),
-        )
-        for group in found.groups
-    ]
-    return [*rows, Row(_EXPECTED, tuple(_expected(found, name) for name in _NEW), bold=True)]
-
-
-def _promise(group: AsNew, name: str) -> tuple[Mark, ...]:
+def _of_group(group: AsNew, name: str) -> Mark:
+    """Return what was found of a group, before what its block promised."""
     value = point_of(group.promised.numbers[name])[0]
-    return (Mark((value, value, value), MUTED, "s", hollow=True),) if math.isfinite(value) else ()
+    promised = Mark((value, value, value), MUTED, "s", hollow=True)
+    behind = (promised,) if math.isfinite(value) else ()
+    return Mark(point_of(group.found.numbers[name]), behind=behind)
 
 
-def _expected(found: NewPatients, name: str) -> Mark:
-    own = found.expected.get(name)
+def _of_all(own: Expected | None) -> Mark:
+    """Return the mean over groups, before the range to expect of one more."""
     if own is None:
         return Mark((math.nan,) * 3)
     behind: tuple[Mark, ...] = ()
@@ -226,8 +202,8 @@ def _plot_corruption(axes: Axes, rows: list[Corrupted], *, plain: float) -> None
     axes.plot(x, middle, color=BLUE, linewidth=1.4)
     axes.plot(x[~fallen], middle[~fallen], "o", ms=4.5, color=BLUE)
     axes.plot(x[fallen], middle[fallen], "s", ms=5, color=VERMILLION)
-    axes.set_xticks(x, [f"{row.amount:g}" for row in rows])
+    amounts = [f"{row.amount:g}" for row in rows]
+    axes.set(xlim=(0.6, len(x) + 0.4), xticks=x, xticklabels=amounts)
     axes.tick_params(labelsize=8.5)
-    axes.set_xlim(0.6, len(x) + 0.4)
     axes.grid(axis="y")
     note(axes, rows[0].unit, up=4, size=8)
