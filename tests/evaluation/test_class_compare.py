@@ -19,8 +19,10 @@ from pneumoscope.evaluation.multiclass.compare import compare_classes, equal_sha
 from pneumoscope.evaluation.multiclass.scores import ClassScores
 from pneumoscope.evaluation.paired import mcnemar
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_comparison import class_comparison_sections
-from pneumoscope.report.comparison_page import write_comparison_page
+from pneumoscope.report.comparison_page import (
+    class_comparison_sections,
+    write_comparison_page,
+)
 from pneumoscope.runs import provenance
 from pneumoscope.stats.areas import areas
 

@@ -267,6 +267,30 @@ def test_names_have_codes_of_their_own() -> None:
     assert own_concept("a\\b" + "c" * 99).meaning == "a/b" + "c" * 61
 
 
+def test_names_in_any_script_are_kept_in_the_report(
+    chest: Chest, several: Predictor, tmp_path: Path, valid: Callable[[Path], None]
+) -> None:
+    content = chest(1, SpecificCharacterSet="ISO_IR 144", PatientName="Люксембург^Роза")
+    found = concluded(several, content, "POSITIVE")
+    names = ("胸水", "Überblähung\\rechts", "x" * 100)
+    renamed = [one._replace(name=name) for one, name in zip(found.findings, names, strict=True)]
+    header = read_header(content)
+    document = report(
+        header,
+        replace(found, findings=tuple(renamed)),
+        device_of(several),
+        info=several.info,
+        made=MADE,
+    )
+    path = saved(Made("report", document), tmp_path)
+    valid(path)
+    _, *each = groups(pydicom.dcmread(path))
+    assert [one["Tracking Identifier"] for one in each] == [[f"pneumoscope {n}"] for n in names]
+    assert each[0]["胸水"] == ["Absent"]
+    assert each[1]["Finding"] == ["Überblähung/rechts"]
+    assert each[2]["x" * 64] == ["Indeterminate"]
+
+
 def test_a_damaged_image_has_no_threshold(chest: Chest, several: Predictor) -> None:
     answer = answer_to(chest(1, PixelData=b"\0\0"), several, made=MADE)
     assert (answer.record["conclusion"], answer.record["threshold"]) == (ERROR, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from pneumoscope.evaluation.estimate import level_text
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import pictures_of_page
 from pneumoscope.report.page import Panel, Section, Statement
-from pneumoscope.report.rendering import texts
+from pneumoscope.report.rendering import read_yaml, table_from, text_of, texts
 from pneumoscope.report.style import save
 from pneumoscope.report.tables import Table
+from pneumoscope.report.words import Numbers, statements_of
 from pneumoscope.runs import write_csv
 from pneumoscope.stats.intervals import LEVEL
 
@@ -42,7 +43,7 @@ class Canvas:
     part: str = ""
     facts: Mapping[str, object] = field(default_factory=dict)
 
-    def about(self, part: str = "", **facts: object) -> Canvas:
+    def about(self, part: str = "", /, **facts: object) -> Canvas:
         """Return the same canvas for another part and with further facts."""
         return replace(self, part=part, facts={**self.facts, **facts})
 
@@ -51,34 +52,44 @@ class Canvas:
         kind: str,
         *,
         figures: Mapping[str, Drawing | None] | None = None,
+        numbers: Numbers | None = None,
         statements: tuple[Statement, ...] = (),
+        rows: Iterable[object] | None = None,
         table: Table | None = None,
-        file: str = "",
         **facts: object,
     ) -> Section:
         """Write the figures and the table of a section; return it for the page.
 
         Args:
-            kind: The key of its texts in ``sections.yaml``.
+            kind: Its key in ``sections.yaml``, which has its texts, which numbers it shows, the
+                columns of its table and the name of the table's CSV file.
             figures: What to draw, by the names of their files; None is left out.
-            statements: Its results.
-            table: Its table.
-            file: Names the CSV file of the table; empty for none.
+            numbers: The metrics that it shows.
+            statements: Further results.
+            rows: The values in the rows of its table.
+            table: Its table, where the columns depend on the values.
             facts: What texts and captions are filled in with besides the canvas's own.
 
         Raises:
             OutputError: The folder cannot be written to.
         """
-        here = self.about(self.part, **facts)
-        words = texts("sections.yaml", kind, level=level_text(self.level), **here.facts)
+        here, spec = self.about(self.part, **facts), read_yaml("sections.yaml")[kind]
+        known = {"level": level_text(self.level), **here.facts}
+        words = texts("sections.yaml", kind, **known)
+        if numbers is not None:
+            names = read_yaml("names.yaml")[spec.get("names", "metrics")]
+            statements = (*statements_of(numbers, spec["numbers"], names), *statements)
+        if rows is not None:
+            table = table_from(kind, rows, **known)
+        if table is not None and "file" in spec:
+            here.table(words["file"], table)
+        panels = [here.panel(figure, name) for name, figure in (figures or {}).items() if figure]
         return Section(
             words["title"],
             text=words.get("text", ""),
             statements=statements,
-            panels=tuple(
-                here.panel(figure, name) for name, figure in (figures or {}).items() if figure
-            ),
-            table=here.table(file, table) if file and table else table,
+            panels=tuple(panels),
+            table=table,
             table_title=words.get("table", "Table"),
         )
 
@@ -92,10 +103,13 @@ class Canvas:
         Raises:
             OutputError: The folder cannot be written to.
         """
-        words = texts("figures.yaml", figure.kind, level=level_text(self.level), **self.facts)
+        known = {"level": level_text(self.level), **self.facts}
+        title, caption = (
+            text_of("figures.yaml", figure.kind, key, known) for key in ("title", "caption")
+        )
         self.table(name, figure.table)
         svg = save(figure.draw(), self.folder, name=self._file(name)) if can_draw() else ""
-        title, caption, alt = words["title"], words["caption"], figure.summary
+        alt = figure.summary
         if figure.cells:
             pictures = pictures_of_page(figure)
             return Panel(title, caption, alt=alt, pictures=pictures, columns=figure.columns)

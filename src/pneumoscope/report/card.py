@@ -13,12 +13,12 @@ from typing import Final
 from pneumoscope.data.generated import GENERATED, is_generated
 from pneumoscope.evaluation.decision import decision_rows, decision_text
 from pneumoscope.reader.evidence import evidence_caveat
-from pneumoscope.report.class_sections import class_table, set_rows
+from pneumoscope.report.class_sections import class_rows, set_rows
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.report.new_patients_section import card_lines
 from pneumoscope.report.opening import caveats
 from pneumoscope.report.page import NOTICE
-from pneumoscope.report.rendering import environment
+from pneumoscope.report.rendering import environment, table_from
 from pneumoscope.report.words import CLASS_NAMES, NAMES, images_of
 from pneumoscope.runs import RunFolder, write_text
 
@@ -83,7 +83,7 @@ def card_text(facts: RunFacts) -> str:
             shown=_SHOWN,
             names=NAMES,
             classes=own,
-            class_table=class_table(own, "images") if own else None,
+            class_table=table_from("classes", class_rows(own), units="images") if own else None,
             class_names=CLASS_NAMES,
             set_rows=set_rows(own.sets) if own and own.sets else (),
             new_patients=card_lines(facts.new_patients) if facts.new_patients else (),

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
 
+from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
 from pneumoscope.evaluation.multiclass.sets import SetNumbers
-from pneumoscope.evaluation.notes import units
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.curves import class_reliability
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
 from pneumoscope.report.page import Section
-from pneumoscope.report.tables import Table
-from pneumoscope.report.words import CLASS_NAMES, facts_of, ranges, statements
+from pneumoscope.report.words import facts_of
 
-OF_CLASS: Final = {
-    "auc": "AUC",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV",
-    "f1": "F1",
-    "ece": "calibration error",
-}
-"""Titles of the metrics of each class against the rest, in the order of tables."""
-
-_SHOWN = ("accuracy", "balanced_accuracy", "macro_auc", "top_2", "kappa", "macro_ppv", "macro_f1")
-_BELIEVED = {
-    "classwise_ece": "0 at best; the part due to chance is subtracted",
-    "confidence_ece": "0 at best; of the most probable class alone",
-    "brier": "0 at best, 2 at worst",
-    "loss": "",
-}
 _CONCLUSIONS = {
     "One class is concluded": "named",
     "The group is concluded, kind uncertain": "kind_uncertain",
@@ -59,10 +40,8 @@ def class_sections(
     if own is None:
         return []
     canvas = canvas.about(found.part, **facts_of(found))
-    main = list(_each_class(own, scores, canvas, units(found)))
-    if brief:
-        return main
-    return [*main, *_calibration(own, scores, canvas), *_possible(own, canvas, units(found))]
+    main = list(_each_class(own, scores, canvas))
+    return main if brief else [*main, *_calibration(own, scores, canvas), *_possible(own, canvas)]
 
 
 def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -73,15 +52,9 @@ def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return found.classes, (tn + fp, fn + tp)
 
 
-def class_table(own: ClassNumbers, unit: str) -> Table:
-    """Return the numbers of each class against the rest, a row a class."""
-    return (
-        ("class", unit, *OF_CLASS.values()),
-        tuple(
-            (name, f"{count:,}", *ranges(numbers, OF_CLASS))
-            for name, count, numbers in zip(own.labels.names, own.counts, own.by_class, strict=True)
-        ),
-    )
+def class_rows(own: ClassNumbers) -> list[tuple[str, int, Mapping[str, Estimate]]]:
+    """Return the name, the number of images and the metrics against the rest of each class."""
+    return list(zip(own.labels.names, own.counts, own.by_class, strict=True))
 
 
 def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
@@ -89,47 +62,38 @@ def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
     return tuple((title, getattr(sets, key).percent()) for title, key in _CONCLUSIONS.items())
 
 
-def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas, unit: str) -> Iterator[Section]:
+def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
     """Yield overall metrics, those of each class, the confusion matrix and ROC curves."""
-    known = scores.classes
+    known, names = scores.classes, own.labels.names
     yield canvas.section(
         "classes",
-        statements=statements(own, dict.fromkeys(_SHOWN, ""), CLASS_NAMES),
+        numbers=own,
         figures={
             "class-confusion": class_confusion(own),
             "class-roc": class_roc(own, known) if known is not None else None,
         },
-        table=class_table(own, unit),
-        file="classes",
+        rows=class_rows(own),
     )
-    names = own.labels.names
-    header = (
-        "true class", "predicted class", unit, "share of the true class", "method of the interval",
-    )  # fmt: skip
-    rows = tuple(
-        (names[t], names[c], f"{own.confusion[t][c]:,}", cell.percent(), cell.method or "none")
+    rows = [
+        (names[t], names[c], own.confusion[t][c], cell)
         for t, row in enumerate(own.shares)
         for c, cell in enumerate(row)
-    )
-    yield canvas.section("class_confusion", table=(header, rows), file="class-confusion-shares")
+    ]
+    yield canvas.section("class_confusion", rows=rows)
 
 
 def _calibration(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
     """Yield the reliability of each class's probability."""
     if scores.classes is not None:
+        diagrams = class_reliability(own, scores.classes)
         yield canvas.section(
-            "class_calibration",
-            statements=statements(own, _BELIEVED, CLASS_NAMES),
-            figures={"class-reliability": class_reliability(own, scores.classes)},
+            "class_calibration", numbers=own, figures={"class-reliability": diagrams}
         )
 
 
-def _possible(own: ClassNumbers, canvas: Canvas, unit: str) -> Iterator[Section]:
+def _possible(own: ClassNumbers, canvas: Canvas) -> Iterator[Section]:
     """Yield the prediction sets: conclusions, sizes and coverage."""
     if own.sets is not None:
-        yield canvas.section(
-            "class_sets",
-            figures={"class-sets": prediction_sets(own.sets, own.labels.names, own.counts)},
-            table=(("conclusion", f"share of the {unit}"), set_rows(own.sets)),
-            file="class-conclusions",
-        )
+        figure = prediction_sets(own.sets, own.labels.names, own.counts)
+        rows = set_rows(own.sets)
+        yield canvas.section("class_sets", figures={"class-sets": figure}, rows=rows)

@@ -11,10 +11,10 @@ from pneumoscope.evaluation.compare import Comparison
 from pneumoscope.evaluation.seeds import SeedGroup
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_comparison import class_comparison_sections, p_text
 from pneumoscope.report.figures.compare import (
     NUMBERS,
     Spread,
+    class_differences,
     differences,
     seed_dots_of,
     short_names,
@@ -25,8 +25,7 @@ from pneumoscope.report.page import Report, Section, Statement, footer_of, write
 from pneumoscope.report.pictures import Case, Pictures
 from pneumoscope.report.rendering import texts
 from pneumoscope.report.settings import environment_section
-from pneumoscope.report.tables import table_by
-from pneumoscope.report.words import NAMES, PARTS
+from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS
 from pneumoscope.runs import files_written_whole
 
 _PAGE = "report.html"
@@ -83,12 +82,14 @@ def write_comparison_page(
         best=max(rated, key=lambda name: rated[name], default=""),
     )
     with files_written_whole(folder) as new:
-        canvas = Canvas(new / "figures", level=found.level).about(found=found, positive=classes[1])
+        canvas = Canvas(new / "figures", level=found.level).about(
+            found=found, short=short, positive=classes[1]
+        )
         sections = (
             _numbers(found, short, canvas),
-            _differences(found, short, canvas),
+            canvas.section("pairs", figures={"differences": differences(found)}, rows=found.pairs),
             *class_comparison_sections(found, short, canvas),
-            *_seeds(found, short, canvas, known),
+            *_seeds(found, canvas, known),
             _disagreements(found, short, canvas, classes, pictures),
             environment_section(canvas, facts, kind="environment_of_readers"),
         )
@@ -125,28 +126,47 @@ def _numbers(found: Comparison, short: Mapping[str, str], canvas: Canvas) -> Sec
         "readers",
         figures={"roc": roc_curves(found) if all_rated else None},
         table=(("number", *short.values()), rows),
-        file="readers",
     )
 
 
-def _differences(found: Comparison, short: Mapping[str, str], canvas: Canvas) -> Section:
-    table = table_by(
-        {
-            "pair": lambda pair: f"{short[pair.first]} minus {short[pair.second]}",
-            "difference in AUC": lambda pair: pair.differences["auc"].signed(),
-            "p of AUC": lambda pair: p_text(pair.auc_p_holm),
-            "detectable difference": lambda pair: (
-                "none" if pair.detectable_auc is None else f"{pair.detectable_auc:.4f}"
-            ),
-            "only first correct": lambda pair: f"{pair.only_first_right:,}",
-            "only second correct": lambda pair: f"{pair.only_second_right:,}",
-            "p of right": lambda pair: p_text(pair.mcnemar_p_holm),
-        },
-        found.pairs,
+def class_comparison_sections(
+    found: Comparison, short: Mapping[str, str], canvas: Canvas
+) -> list[Section]:
+    """Return the sections about each class; none where readers know two, or different ones.
+
+    Args:
+        found: The comparison.
+        short: Name → what to call the reader.
+        canvas: Takes the files of figures and tables.
+    """
+    own = found.by_class
+    if own is None:
+        return []
+    canvas, names, numbers = canvas.about(short=short), own.labels.names, own.numbers
+    pairs = [
+        (pair, name, one)
+        for pair in own.pairs
+        for name, one in zip(names, pair.by_class, strict=True)
+    ]
+    titles = [f"{short[pair.first]} less {short[pair.second]}" for pair in own.pairs]
+    overall = tuple(
+        (CLASS_NAMES[key], *(pair.overall[key].signed() for pair in own.pairs))
+        for key in own.pairs[0].overall
     )
-    return canvas.section(
-        "pairs", figures={"differences": differences(found)}, table=table, file="pairs"
-    )
+    return [
+        canvas.section(
+            "class_readers",
+            rows=[(name, reader, n.of(name)) for name in names for reader, n in numbers.items()],
+        ),
+        canvas.section(
+            "class_pairs",
+            figures={"class-differences": class_differences(own, short)},
+            rows=pairs,
+            verdicts=" ".join(own.verdict(pair, short) for pair in own.pairs),
+            tests=own.tests,
+        ),
+        canvas.section("class_overall", table=(("number", *titles), overall)),
+    ]
 
 
 def detectable(group: SeedGroup, key: str) -> str:
@@ -162,32 +182,18 @@ def spread_text(known: Spread | None, network: str) -> str:
     return texts("sections.yaml", "known_spread", network=network, **names)["text"]
 
 
-def _seeds(
-    found: Comparison, short: Mapping[str, str], canvas: Canvas, known: Spread | None
-) -> Iterator[Section]:
+def _seeds(found: Comparison, canvas: Canvas, known: Spread | None) -> Iterator[Section]:
     """Yield the spread of runs of one recipe, for two such readers."""
     if not found.seeds:
         return
-    header = ("recipe", "runs", "number", "mean", "standard deviation", "detectable difference")
-    rows = tuple(
-        (
-            f"recipe {place}: {', '.join(short[name] for name in group.members)}",
-            str(len(group.members)),
-            title,
-            f"{group.mean[key]:.4f}",
-            f"{group.deviation[key]:.4f}",
-            detectable(group, key),
-        )
+    rows = [
+        (place, group, key, title, detectable(group, key))
         for place, group in enumerate(found.seeds, 1)
         for key, title in NUMBERS
-    )
-    yield canvas.section(
-        "alike_runs",
-        figures={"seeds": seed_dots_of(found, known=known)},
-        table=(header, rows),
-        file="seeds-table",
-        band=spread_text(known, "its"),
-    )
+    ]
+    figure = seed_dots_of(found, known=known)
+    band = spread_text(known, "its")
+    yield canvas.section("alike_runs", figures={"seeds": figure}, rows=rows, band=band)
 
 
 def _disagreements(
@@ -221,5 +227,4 @@ def _disagreements(
         "disagreements",
         figures={"disagreements-images": sheet},
         table=(("image", "label", *short.values()), rows),
-        file="disagreements",
     )

@@ -131,7 +131,7 @@ def _of_the_training(found: Judged, info: ModelInfo | None) -> tuple[str, ...]:
 def _data(found: Evaluation, canvas: Canvas) -> Section:
     names, counts = classes_held(found)
     figure = class_counts((images_of(found),), names, np.array([counts]))
-    canvas = canvas.about("", **facts_of(found))
+    canvas = canvas.about(**facts_of(found))
     return canvas.section("data", figures={"classes": replace(figure, kind="class_shares")})
 
 

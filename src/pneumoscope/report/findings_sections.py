@@ -6,7 +6,6 @@ from pneumoscope.data.prepared import PreparedData
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.groups import finding_forest
-from pneumoscope.report.opening import findings_headline
 from pneumoscope.report.page import Section
 from pneumoscope.report.words import PARTS, images_of, ranges
 
@@ -44,7 +43,7 @@ def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "
     header = ("finding", "labelled", "positive", "masked", "threshold", *shown.values())
     return canvas.section(
         "findings",
-        statements=findings_headline(found, 4),
+        numbers=numbers,
         figures={f"{name}findings": finding_forest(numbers)},
         table=(header, rows),
         images=images_of(found),

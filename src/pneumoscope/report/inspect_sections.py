@@ -21,7 +21,7 @@ from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import mean_images, picture_sheet
 from pneumoscope.report.figures.training import class_counts_of
 from pneumoscope.report.page import Section
-from pneumoscope.report.tables import Pixels, Table, table_by
+from pneumoscope.report.tables import Pixels, Table
 
 _PICTURES: Final = 12
 _UNITS: Final = {
@@ -96,18 +96,9 @@ def _parts_table(found: dict[str, Any]) -> Table:
 
 
 def _leaks(canvas: Canvas, audit: Audit) -> Iterator[Section]:
-    known = patients_known(audit)
     if audit.crossings:
-        table = table_by(
-            {
-                "parts": lambda crossing: " and ".join(crossing.parts),
-                "patients": lambda crossing: f"{len(crossing.patients):,}" if known else "unknown",
-                "equal images": lambda crossing: f"{len(crossing.exact):,}",
-                "near copies": lambda crossing: f"{len(crossing.near):,}",
-            },
-            audit.crossings,
-        )
-        yield canvas.section("overlap", table=table)
+        known = patients_known(audit)
+        yield canvas.section("overlap", rows=audit.crossings, patients_known=known)
 
 
 def _pictures(canvas: Canvas, audit: Audit) -> Iterator[Section]:
@@ -155,16 +146,9 @@ def _odd(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     if not odd:
         return
     rows, kinds = [item.row for item in odd], [item.kind for item in odd]
-    table = table_by(
-        {
-            "file": lambda item: audit.measured.entries[item.row].path,
-            "taken for": lambda item: item.kind,
-            "because": lambda item: item.why,
-        },
-        audit.odd,
-    )
     sheet = _sheet(audit, audit.pictures, rows, kinds, "odd", columns=6)
-    yield canvas.section("odd", figures={"odd": sheet}, table=table)
+    entries = audit.measured.entries
+    yield canvas.section("odd", figures={"odd": sheet}, rows=audit.odd, entries=entries)
 
 
 def _suspects(canvas: Canvas, audit: Audit) -> Iterator[Section]:
@@ -175,15 +159,7 @@ def _suspects(canvas: Canvas, audit: Audit) -> Iterator[Section]:
     rows = [row_of[s.path] for s in shown]
     titles = [f"{s.label}? {s.probability:.3f}" for s in shown]
     sheet = _sheet(audit, audit.pictures, rows, titles, "suspects") if shown else None
-    table = table_by(
-        {
-            "file": lambda one: one.path,
-            "label": lambda one: one.label,
-            "probability of the label": lambda one: f"{one.probability:.4f}",
-        },
-        audit.suspects,
-    )
-    yield canvas.section("suspects", figures={"suspects": sheet}, table=table)
+    yield canvas.section("suspects", figures={"suspects": sheet}, rows=audit.suspects)
 
 
 def _shortcuts(canvas: Canvas, audit: Audit) -> Iterator[Section]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.evaluation.new_patients import ESTIMATOR, AsNew, Expected, NewPatients
+from pneumoscope.evaluation.new_patients import ESTIMATOR, Expected, NewPatients
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.groups import new_patients_forest
 from pneumoscope.report.page import Section, Statement
 from pneumoscope.report.rendering import texts
-from pneumoscope.report.tables import Table
-from pneumoscope.report.words import NAMES, ranges
+from pneumoscope.report.words import NAMES
 
 _NAMES = {**NAMES, "set_aside": "Set aside, as deployed", "error": "Wrong among the others"}
 
@@ -28,8 +27,7 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
             for name, own in found.expected.items()
         ),
         figures={"new-patients": new_patients_forest(found)},
-        table=_group_table(found),
-        file="new-patients-groups",
+        rows=found.groups,
         found=found,
         judged=_how_judged(found),
         estimator=ESTIMATOR,
@@ -54,23 +52,3 @@ def _how_judged(found: NewPatients) -> str:
 def _range_text(own: Expected) -> str:
     """Return the range of groups, what to expect of one more, and the optimism of a block."""
     return texts("sections.yaml", "new_patients_range", own=own)["text"]
-
-
-def _group_table(found: NewPatients) -> Table:
-    """Return a row a group: the decision over the others, and what its block promised."""
-    header = (
-        "group", "images", "patients", "training images", "threshold", "sensitivity", "specificity",
-        "AUC", "ECE", "set aside", "block: sensitivity", "block: specificity", "kept: sensitivity",
-        "kept: specificity",
-    )  # fmt: skip
-    return header, tuple(_group_row(group) for group in found.groups)
-
-
-def _group_row(group: AsNew) -> tuple[str, ...]:
-    rates = ("sensitivity", "specificity")
-    return (
-        group.name, f"{group.n:,}", f"{group.patients:,}", f"{group.taught:,}",
-        f"{group.found.threshold:.3f}",
-        *ranges(group.found.numbers, (*rates, "auc", "ece", "set_aside")),
-        *(one.numbers[key].text() for one in (group.promised, group.at_block) for key in rates),
-    )  # fmt: skip

@@ -18,7 +18,7 @@ from pneumoscope.report.words import (
     NAMES,
     facts_of,
     images_of,
-    statements,
+    statements_of,
 )
 
 Judged: TypeAlias = Evaluation | FindingsEvaluation
@@ -88,15 +88,15 @@ def headline(found: Evaluation) -> tuple[Statement, ...]:
     note = f"at probability ≥ {found.threshold.value:.3g}"
     if found.policy is None or not sets_aside(found):
         rates = dict.fromkeys(("sensitivity", "specificity", "balanced_accuracy"), note)
-        return statements(found, {"auc": "", **rates})
+        return statements_of(found, {"auc": "", **rates})
     now, alone = found.policy.deployed, found.policy.at_threshold
     deployed = {"sensitivity": now.sensitivity, "specificity": now.specificity}
     notes = {key: f"on all images, {note}: {getattr(alone, key).with_range()}" for key in deployed}
     names = {key: f"{NAMES[key]}, as deployed" for key in deployed}
     return (
-        *statements(found, {"auc": ""}),
-        *statements(deployed, notes, names),
-        *statements({"set_aside": now.set_aside}, {"set_aside": ""}),
+        *statements_of(found, {"auc": ""}),
+        *statements_of(deployed, notes, names),
+        *statements_of({"set_aside": now.set_aside}, {"set_aside": ""}),
     )
 
 
@@ -107,12 +107,12 @@ def class_headline(found: Evaluation) -> tuple[Statement, ...]:
         return ()
     shown = ("balanced_accuracy", "macro_auc")
     names = {**CLASS_NAMES, "balanced_accuracy": "Balanced accuracy by class"}
-    return statements(own, dict.fromkeys(shown, f"{len(own.labels)} classes"), names)
+    return statements_of(own, dict.fromkeys(shown, f"{len(own.labels)} classes"), names)
 
 
 def findings_headline(found: FindingsEvaluation, n: int = 3) -> tuple[Statement, ...]:
     """Return the first ``n`` means over the findings."""
-    return statements(found.numbers, dict.fromkeys(list(FINDINGS_NAMES)[:n], ""), FINDINGS_NAMES)
+    return statements_of(found.numbers, dict.fromkeys(list(FINDINGS_NAMES)[:n], ""), FINDINGS_NAMES)
 
 
 def caveats(found: Evaluation, *, more: Sequence[str] = ()) -> tuple[str, ...]:

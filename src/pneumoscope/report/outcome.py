@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pneumoscope.evaluation.baseline import Baseline
 from pneumoscope.evaluation.decision import decision_rows
 from pneumoscope.evaluation.evaluation import Evaluation
-from pneumoscope.evaluation.notes import units
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.class_sections import class_sections
@@ -20,22 +20,12 @@ from pneumoscope.report.figures.roc import roc_curve, roc_of
 from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section
 from pneumoscope.report.pictures import Pictures
-from pneumoscope.report.tables import Table, table_by
-from pneumoscope.report.words import NAMES, facts_of, name_of, ranges, short_pair, statements
+from pneumoscope.report.words import NAMES, facts_of, name_of, short_pair, statements_of
 
 _MAIN = (
     "auc", "sensitivity", "specificity", "balanced_accuracy", "accuracy", "ppv", "npv",
     "lr_positive", "lr_negative", "f1", "mcc",
 )  # fmt: skip
-_CALIBRATION = {
-    "ece": "ideal: 0; corrected for chance",
-    "brier": "0 at best",
-    "loss": "",
-    "calibration_slope": "ideal: 1; below 1 means overconfident",
-    "calibration_intercept": "0 at best",
-    "calibration_in_the_large": "ideal: 0; above 0 means too many positive predictions",
-}
-_RATES = ("auc", "sensitivity", "specificity")
 
 
 def outcome_sections(
@@ -80,18 +70,16 @@ def outcome_sections(
 def _decision(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     """Yield the performance as deployed, if images are set aside."""
     if rows := decision_rows(found):
-        table = ("", "as deployed", "threshold alone"), rows
-        yield canvas.section("decision", table=table, file="decision")
+        yield canvas.section("decision", rows=rows)
 
 
 def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Section]:
     """Yield the main metrics and figures."""
     yield canvas.section(
         "numbers",
-        statements=statements(found, {key: _why_no_interval(found, key) for key in _MAIN}),
+        statements=statements_of(found, {key: _why_no_interval(found, key) for key in _MAIN}),
         figures=dict(_main_figures(found, scores)),
-        table=_every_number(found),
-        file="numbers",
+        rows=[(name_of(key), found[key]) for key in _every_number(found)],
     )
 
 
@@ -145,34 +133,16 @@ def _why_no_interval(found: Evaluation, key: str) -> str:
     return "no interval, since it is not defined in some resamples"
 
 
-def _every_number(found: Evaluation) -> Table:
-    """Return every metric with interval, method and sample size."""
+def _every_number(found: Evaluation) -> list[str]:
+    """Return the names of all metrics, known ones first."""
     named = [key for key in NAMES if key in found.numbers]
-    keys = [*named, *(key for key in found.numbers if key not in NAMES)]
-    return table_by(
-        {
-            "number": name_of,
-            "value": lambda key: found[key].text(4),
-            "interval": lambda key: found[key].range_text(4) or "none",
-            "method of the interval": lambda key: found[key].method or "none",
-            "by another method": lambda key: "; ".join(
-                f"{a.low:.4f} to {a.high:.4f} ({a.method})" for a in found[key].also
-            ),
-            units(found): lambda key: f"{found[key].n:,}",
-        },
-        keys,
-    )
+    return [*named, *(key for key in found.numbers if key not in NAMES)]
 
 
 def _without_lungs(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
     if found.baselines:
-        rows = [("this reader", found["accuracy"], found["auc"], "")]
-        rows += [(b.name, b.accuracy, b.auc, b.fitted_on) for b in found.baselines]
-        table = (
-            ("rule", "accuracy", "AUC", "fitted on"),
-            tuple((name, share.percent(), area.with_range(), on) for name, share, area, on in rows),
-        )
-        yield canvas.section("baselines", table=table, file="baselines")
+        reader = Baseline("this reader", found["accuracy"], found["auc"], "")
+        yield canvas.section("baselines", rows=(reader, *found.baselines))
 
 
 def _calibration(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
@@ -180,7 +150,7 @@ def _calibration(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         diagram = reliability_diagram(found.curves.reliability, found["ece"].with_range())
         yield canvas.section(
             "calibration",
-            statements=statements(found, _CALIBRATION),
+            numbers=found,
             figures={"reliability": diagram},
         )
 
@@ -190,12 +160,12 @@ def _use(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
         return
     curve = net_benefit(found.curves.decision, found.threshold.value)
     given = [k for k in found.numbers if "_at_specificity_" in k or "_at_sensitivity_" in k]
-    shown = statements(found, dict.fromkeys(given, ""))
+    shown = statements_of(found, dict.fromkeys(given, ""))
     prevalence = found.question.prevalence
     if prevalence is not None:
         note = f"where {100 * prevalence:.3g}% of the patients are positive"
         values = {"ppv_at_prevalence": "PPV", "npv_at_prevalence": "NPV"}
-        shown += statements(found, dict.fromkeys(values, note), values)
+        shown += statements_of(found, dict.fromkeys(values, note), values)
     yield canvas.section(
         "utility",
         statements=shown,
@@ -205,27 +175,9 @@ def _use(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
 
 
 def _groups(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
-    if not found.groups:
-        return
-    table = (
-        ("group", units(found), "positive", "AUC", "sensitivity", "specificity"),
-        tuple(
-            (
-                f"{group.column}: {group.value}{' *' if group.small else ''}",
-                f"{group.n:,}",
-                f"{group.positives:,}",
-                *ranges(group.numbers, _RATES),
-            )
-            for group in found.groups
-        ),
-    )
-    yield canvas.section(
-        "groups",
-        figures={"groups": subgroup_forest(found.groups, found.numbers, found.n)},
-        table=table,
-        file="groups-table",
-        small=sum(group.small for group in found.groups),
-    )
+    if found.groups:
+        forest = subgroup_forest(found.groups, found.numbers, found.n)
+        yield canvas.section("groups", figures={"groups": forest}, rows=found.groups)
 
 
 def _robustness(found: Evaluation, canvas: Canvas) -> Iterator[Section]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -39,11 +39,13 @@ def environment() -> Environment:
         file_name=lambda path: Path(str(path)).name,
         fmt=lambda value, how=",": format(value, how),
         is_wide=_is_wide,
+        known=lambda value, how: "none" if value is None else format(value, how),
         level=level_text,
         numeric_columns=_numeric_columns,
         pairs=_pairs,
         paragraphs=_paragraphs,
         sentence=sentence,
+        share=lambda value: "not defined" if value is None else format(value, ".1%"),
         value_and_range=_value_and_range,
     )
     return made
@@ -57,16 +59,32 @@ def texts(file: str, entry: str, **facts: object) -> dict[str, str]:
     >>> texts("sections.yaml", "augmentation")["title"]
     'Augmentation'
     """
-    return {
-        key: "\n\n".join(_paragraphs(template.render(facts)))
-        for key, template in _entry(file, entry).items()
-    }
+    keys = (key for key, text in read_yaml(file)[entry].items() if isinstance(text, str))
+    return {key: text_of(file, entry, key, facts) for key in keys}
+
+
+def text_of(file: str, entry: str, key: str, facts: Mapping[str, object]) -> str:
+    """Return one text of an entry; see ``texts``."""
+    return "\n\n".join(_paragraphs(_template(read_yaml(file)[entry][key]).render(facts)))
+
+
+def table_from(entry: str, rows: Iterable[object], **facts: object) -> Table:
+    """Return the table of a section in ``sections.yaml``.
+
+    Args:
+        entry: The key of the section, whose ``columns`` are titles with what is in the cells.
+        rows: The value of each row, which is ``row`` in a cell; a tuple's items are ``row[0]``, ….
+        facts: What titles and cells are filled in with besides.
+    """
+    columns = read_yaml("sections.yaml")[entry]["columns"]
+    header = tuple(_template(title).render(facts) for title in columns)
+    cells = [_template(text) for text in columns.values()]
+    return header, tuple(tuple(cell.render(facts, row=row) for cell in cells) for row in rows)
 
 
 @cache
-def _entry(file: str, entry: str) -> dict[str, Template]:
-    plain = environment().overlay(autoescape=False)
-    return {key: plain.from_string(text) for key, text in read_yaml(file)[entry].items()}
+def _template(text: str) -> Template:
+    return environment().overlay(autoescape=False).from_string(text)
 
 
 @cache

@@ -22,7 +22,6 @@ from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
 from pneumoscope.report.opening import words_of
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
 from pneumoscope.report.settings import environment_rows, settings_section
-from pneumoscope.report.tables import table_by
 from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS, name_of
 from pneumoscope.runs import RunFolder, files_written_whole
 from pneumoscope.training.log import read_log
@@ -73,8 +72,8 @@ class Runs:
     def of(self, key: str, part: str = "") -> Scatter:
         """Return the values of a metric on a part; on the main one by default."""
         group = self.groups[part or self.part]
-        values = [run[key] for run in self.numbers[part or self.part]]
-        return Scatter(group.mean[key], group.deviation[key], min(values), max(values))
+        values = tuple(run[key] for run in self.numbers[part or self.part])
+        return Scatter(group.mean[key], group.deviation[key], values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,17 @@ class Scatter:
 
     mean: float
     deviation: float
-    least: float
-    most: float
+    values: tuple[float, ...]
+
+    @property
+    def least(self) -> float:
+        """The lowest."""
+        return min(self.values)
+
+    @property
+    def most(self) -> float:
+        """The highest."""
+        return max(self.values)
 
     @property
     def alike(self) -> bool:
@@ -148,9 +156,7 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
         sections = (
             *(_part(runs, part, canvas, facts) for part in parts),
             _chosen(runs, canvas),
-            settings_section(
-                canvas, "recipe_of_runs", [*recipe, *environment_rows(facts), device], file="recipe"
-            ),
+            settings_section(canvas, "recipe_of_runs", [*recipe, *environment_rows(facts), device]),
         )
         report = Report(
             title=f"{folder.resolve().name}: {len(runs.folders)} seeds of one recipe",
@@ -193,24 +199,16 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
         kept=runs.kept,
     )
     order = [key for key in _NAMES if key in group.mean]
-    table = table_by(
-        {
-            "number": lambda key: _name(key, findings=findings),
-            "mean": lambda key: f"{group.mean[key]:.4f}",
-            "standard deviation": lambda key: f"{group.deviation[key]:.4f}",
-            "lowest": lambda key: f"{runs.of(key, part).least:.4f}",
-            "highest": lambda key: f"{runs.of(key, part).most:.4f}",
-            f"kept: {runs.names[runs.kept]}": lambda key: f"{numbers[runs.kept][key]:.4f}",
-            "detectable difference": lambda key: detectable(group, key),
-        },
-        [*order, *(key for key in group.mean if key not in _NAMES)],
-    )
-    return canvas.section(
+    order += [key for key in group.mean if key not in _NAMES]
+    return canvas.about(part).section(
         "seeds",
         statements=_statements(runs, part, _SHOWN, digits=4),
-        figures={f"seeds-{part}": replace(figure, kind="seed_runs")},
-        table=table,
-        file=f"seeds-numbers-{part}",
+        figures={"seeds": replace(figure, kind="seed_runs")},
+        rows=[
+            (_name(key, findings=findings), runs.of(key, part), detectable(group, key))
+            for key in order
+        ],
+        of_kept=runs.kept,
         name=PARTS[part],
         n=len(numbers),
         band=spread_text(known, "this"),
@@ -228,17 +226,6 @@ def _name(key: str, *, findings: bool) -> str:
 def _chosen(runs: Runs, canvas: Canvas) -> Section:
     losses = [[row.val_loss for row in read_log(run.log)] for run in runs.folders]
     epochs = [int(_json(run.provenance)["best_epoch"]) for run in runs.folders]
-    table = table_by(
-        {
-            "run": lambda row: runs.names[row],
-            "epochs": lambda row: str(len(losses[row])),
-            "epoch kept": lambda row: str(epochs[row]),
-            "validation loss": lambda row: f"{losses[row][epochs[row] - 1]:.4f}",
-            "kept": lambda row: "yes" if row == runs.kept else "",
-        },
-        range(len(runs.folders)),
-    )
     figure = seed_losses(runs.names, losses, epochs, runs.kept)
-    return canvas.section(
-        "kept_run", figures={"seeds-losses": figure}, table=table, file="seeds-runs"
-    )
+    rows = zip(runs.names, losses, epochs, strict=True)
+    return canvas.section("kept_run", figures={"seeds-losses": figure}, rows=rows)

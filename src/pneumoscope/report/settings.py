@@ -11,19 +11,9 @@ from pneumoscope.report.page import Section
 _SHOWN_APART = {"packages", "python", "commit", "machine", "written"}
 
 
-def settings_section(
-    canvas: Canvas, kind: str, rows: Iterable[tuple[str, object]], *, file: str = ""
-) -> Section:
-    """Return a section with a table of names and values, also written as a CSV file.
-
-    Args:
-        canvas: Takes the file.
-        kind: The key of its texts in ``sections.yaml``.
-        rows: Names and values.
-        file: Names the file; the kind if empty.
-    """
-    table = ("what", "value"), tuple((key, as_text(value)) for key, value in rows)
-    return canvas.section(kind, table=table, file=file or kind)
+def settings_section(canvas: Canvas, kind: str, rows: Iterable[tuple[str, object]]) -> Section:
+    """Return a section with a table of names and values; its kind is a key of ``sections.yaml``."""
+    return canvas.section(kind, rows=[(key, as_text(value)) for key, value in rows])
 
 
 def environment_rows(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -42,7 +32,7 @@ def environment_section(
 ) -> Section:
     """Return the section about the environment."""
     rows = [*environment_rows(facts), *(row for row in facts.items() if row[0] not in _SHOWN_APART)]
-    return settings_section(canvas, kind, rows, file="environment")
+    return settings_section(canvas, kind, rows)
 
 
 def as_text(value: object) -> str:

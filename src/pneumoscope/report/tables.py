@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, SupportsFloat, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsFloat, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ Table: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 Integers: TypeAlias = npt.NDArray[np.integer[Any]]
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Item = TypeVar("Item")
 
 
 def number(value: SupportsFloat) -> str:
@@ -35,15 +34,6 @@ def table_of(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Table:
 def columns_of(header: Sequence[str], *columns: Iterable[Any]) -> Table:
     """Return columns of equal length as a table of text."""
     return table_of(header, zip(*columns, strict=True))
-
-
-def table_by(columns: Mapping[str, Callable[[Item], str]], items: Iterable[Item]) -> Table:
-    """Return a table with a row an item: each column by its title, and how it shows an item.
-
-    >>> table_by({"n": str, "square": lambda n: str(n * n)}, [2, 3])
-    (('n', 'square'), (('2', '4'), ('3', '9')))
-    """
-    return tuple(columns), tuple(tuple(cell(one) for cell in columns.values()) for one in items)
 
 
 def _cell(value: Any) -> str:

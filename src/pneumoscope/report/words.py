@@ -14,6 +14,7 @@ from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.notes import units
 from pneumoscope.labels import LabelSpace
 from pneumoscope.report.page import Statement
+from pneumoscope.report.rendering import read_yaml
 
 
 class Numbers(Protocol):
@@ -26,60 +27,8 @@ class Numbers(Protocol):
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What the parts of the data are called in words."""
 
-NAMES = {
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "partial_auc": "Partial AUC, sensitivity from 0.9",
-    "partial_auc_standardised": "Partial AUC, standardised",
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "ppv_at_prevalence": "PPV at the assumed prevalence",
-    "npv_at_prevalence": "NPV at the assumed prevalence",
-    "lr_positive": "LR+",
-    "lr_negative": "LR-",
-    "f1": "F1",
-    "mcc": "MCC",
-    "prevalence": "Share of positive images",
-    "loss": "Loss (cross-entropy, nats)",
-    "brier": "Brier score",
-    "brier_reliability": "Brier score: reliability",
-    "brier_resolution": "Brier score: resolution",
-    "brier_uncertainty": "Brier score: uncertainty",
-    "brier_within_bins": "Brier score: within bins",
-    "ece": "Calibration error",
-    "rms_calibration_error": "Calibration error, root mean square",
-    "calibration_slope": "Calibration slope",
-    "calibration_intercept": "Calibration intercept",
-    "calibration_in_the_large": "Mean probability minus share of positives",
-}
-"""What the numbers are called in words, in the order of tables."""
-
-CLASS_NAMES = {
-    "accuracy": "Accuracy, most probable class",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_auc": "Macro AUC",
-    "top_2": "True class among the two most probable",
-    "kappa": "Cohen's kappa",
-    "macro_ppv": "Macro PPV",
-    "macro_f1": "Macro F1",
-    "loss": "Loss (cross-entropy, nats)",
-    "brier": "Brier score, sum over classes",
-    "classwise_ece": "Calibration error, mean of classes",
-    "confidence_ece": "Calibration error of the confidence",
-}
-"""The same of the metrics over all classes."""
-
-FINDINGS_NAMES = {
-    "macro_auc": "Mean AUC",
-    "macro_sensitivity": "Mean sensitivity",
-    "macro_specificity": "Mean specificity",
-    "macro_ece": "Mean calibration error",
-}
-"""The same of the means over several findings."""
+NAMES, CLASS_NAMES, FINDINGS_NAMES = read_yaml("names.yaml").values()
+"""What metrics are called, those over all classes, and the means over several findings."""
 
 _GROUP_CHARACTERS = 24
 
@@ -123,7 +72,7 @@ def name_of(key: str, names: Mapping[str, str] = NAMES) -> str:
     return names.get(key, key.replace("_", " ").capitalize())
 
 
-def statements(
+def statements_of(
     numbers: Numbers, notes: Mapping[str, str], names: Mapping[str, str] = NAMES
 ) -> tuple[Statement, ...]:
     """Return metrics as lines of results.

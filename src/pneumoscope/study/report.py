@@ -330,4 +330,4 @@ def _runs(rows: Sequence[dict[str, object]], canvas: Canvas) -> Section:
 def _recipe(plan: Plan, canvas: Canvas, facts: dict[str, Any]) -> Section:
     values = {**plan.base.to_dict(), **{f"split: {k}": v for k, v in facts["division"].items()}}
     rows = [(key, value) for key, value in values.items() if key != "seed"]
-    return settings_section(canvas, "base_recipe", [*rows, *environment_rows(facts)], file="base")
+    return settings_section(canvas, "base_recipe", [*rows, *environment_rows(facts)])

@@ -19,9 +19,10 @@ from pneumoscope.report.axes import (
     panels,
     whole_numbers,
     without_height_scale,
+    write,
 )
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import Mark, Row, forest
+from pneumoscope.report.figures.forest import Mark, Row, forest, table_of_rows
 from pneumoscope.report.style import BLUE, GREEN, NARROW_IN, PALETTE, PURPLE, VERMILLION
 from pneumoscope.report.tables import Floats, require_shape, table_of
 
@@ -44,31 +45,22 @@ def images_per_patient(patients_by_images: Mapping[int, int]) -> Drawing:
         raise OptionError("patients_by_images", must="at least one", was=0)
     counts = sorted(patients_by_images.items())
     most = counts[-1][0]
-    several = sum(patients for images, patients in counts if images > 1)
 
     def plot() -> Figure:
         figure, axes = one_panel(NARROW_IN, 2.6)
         axes.bar([x for x, _ in counts], [y for _, y in counts], width=0.75, color=BLUE)
-        axes.set_yscale("log")
-        axes.set_ylim(0.7, max(2, *(y for _, y in counts)) * 2)
+        axes.set(yscale="log", ylim=(0.7, max(2, *(y for _, y in counts)) * 2))
         without_height_scale(axes)
         whole_numbers(axes)
         axes.set_xlim(0.4, max(4.6, most + 0.6))
         label_axes(axes, x="Images of one patient", y="Patients", grid=False)
         for x, y in counts if len(counts) <= 16 else ():
-            axes.annotate(
-                f"{y:,}", (x, y), xytext=(0, 3), textcoords="offset points", ha="center",
-                size=8.5 if most <= 16 else 6.5,
-            )  # fmt: skip
+            write(axes, f"{y:,}", (x, y), (0, 3), ha="center", size=8.5 if most <= 16 else 6.5)
         return figure
 
-    return Drawing(
-        table_of(("images", "patients"), counts),
-        f"{sum(patients for _, patients in counts):,} patients, {several:,} of them with several "
-        f"images, up to {most}",
-        "images_per_patient",
-        plot,
-    )
+    several = sum(patients for images, patients in counts if images > 1)
+    facts = {"counts": patients_by_images, "several": several}
+    return Drawing("images_per_patient", table_of(("images", "patients"), counts), plot, facts)
 
 
 def distributions(
@@ -102,17 +94,15 @@ def distributions(
             legend(figure, grid[0].patches, columns=len(classes))
         return figure
 
+    rows = (
+        (names[m], classes[c], edges[m, b], edges[m, b + 1], shares[m, c, b])
+        for m, c, b in np.ndindex(shares.shape)
+    )
     return Drawing(
-        table_of(
-            ("measure", "label", "from", "to", "share"),
-            (
-                (names[m], classes[c], edges[m, b], edges[m, b + 1], shares[m, c, b])
-                for m, c, b in np.ndindex(shares.shape)
-            ),
-        ),
-        f"{', '.join(names)}, each for {' and '.join(told)}",
         "distributions",
+        table_of(("measure", "label", "from", "to", "share"), rows),
         plot,
+        {"names": names, "classes": told},
     )
 
 
@@ -175,30 +165,23 @@ def clue_areas(clues: Sequence[Clue]) -> Drawing:
     Args:
         clues: What ``shortcuts`` found, from top to bottom.
     """
-    points = [(clue.area.value, clue.area.low, clue.area.high) for clue in clues]
+    rows = []
+    for clue in clues:
+        point = (clue.area.value, clue.area.low, clue.area.high)
+        mark = Mark(point, *_CLUES[clue.kind])
+        rows.append(Row(clue.name, (mark,), cells=((clue.name, clue.kind, *point),)))
 
     def plot() -> Figure:
-        rows = [
-            Row(clue.name, (Mark(point, *_CLUES[clue.kind]),))
-            for clue, point in zip(clues, points, strict=True)
-        ]
         figure = forest(rows, scale=_clue_scale, reference=[0.5])
-        for y, (value, _, _) in enumerate(points):
+        for y, clue in enumerate(clues):
             place = ("axes fraction", "data")
-            figure.axes[0].annotate(f"{value:.2f}", (1.02, y), xycoords=place, va="center")
+            text = f"{clue.area.value:.2f}"
+            figure.axes[0].annotate(text, (1.02, y), xycoords=place, va="center")
         return figure
 
-    return Drawing(
-        table_of(
-            ("clue", "kind", "auc", "low", "high"),
-            ((clue.name, clue.kind, *own) for clue, own in zip(clues, points, strict=True)),
-        ),
-        f"AUC of the class from {', '.join(f'{c.name} {c.area.value:.2f}' for c in clues)}",
-        "clue_areas",
-        plot,
-    )
+    header = ("clue", "kind", "auc", "low", "high")
+    return Drawing("clue_areas", table_of_rows(header, rows), plot, {"clues": clues})
 
 
 def _clue_scale(axes: Axes, values: list[float]) -> None:
-    axes.set_xlim(min(0.4, *(value - 0.02 for value in values)), 1.005)
-    axes.set_xlabel("AUC")
+    axes.set(xlim=(min(0.4, *(value - 0.02 for value in values)), 1.005), xlabel="AUC")

@@ -16,9 +16,16 @@ from pneumoscope.report.axes import (
     point_of,
     shortened,
     whole_numbers,
+    write,
 )
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import Row, around_zero, difference_mark, forest
+from pneumoscope.report.figures.forest import (
+    Row,
+    around_zero,
+    difference_mark,
+    forest,
+    table_of_rows,
+)
 from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, WIDE_IN
 from pneumoscope.report.tables import Floats, table_of
 
@@ -27,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pneumoscope.evaluation.compare import Comparison
-    from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.evaluation.multiclass.compare import ClassComparison
 
 NUMBERS = (
@@ -57,36 +63,23 @@ def short_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple("/".join(own[shared:]) for own in parts)
 
 
-def _signed_area(area: Estimate) -> str:
-    return "not defined" if area.value is None else f"{area.value:+.3f}"
-
-
 def differences(found: Comparison) -> Drawing:
     """Return differences between readers on the same images, with intervals."""
     short = dict(zip(found.names, short_names(found.names), strict=True))
-    each = [
-        (short[pair.first], short[pair.second], key, title, pair.differences[key])
-        for pair in found.pairs
-        for key, title in NUMBERS
-    ]
     rows = []
-    for first, second, _, title, one in each:
-        _, low, high = point = point_of(one)
-        mark = difference_mark(point, apart=low > 0 or high < 0)
-        rows.append(Row(title, (mark,), f"{first} minus {second}"))
+    for pair in found.pairs:
+        first, second = short[pair.first], short[pair.second]
+        for key, title in NUMBERS:
+            _, low, high = point = point_of(pair.differences[key])
+            mark = difference_mark(point, apart=low > 0 or high < 0)
+            cells = (first, second, key, *point)
+            rows.append(Row(title, (mark,), f"{first} minus {second}", cells=(cells,)))
     scale = around_zero("second better  ←  →  first better")
     return Drawing(
-        table_of(
-            ("first", "second", "number", "difference", "low", "high"),
-            ((first, second, key, *point_of(one)) for first, second, key, _, one in each),
-        ),
-        "; ".join(
-            f"{short[pair.first]} minus {short[pair.second]}: AUC "
-            f"{_signed_area(pair.differences['auc'])}"
-            for pair in found.pairs
-        ),
         "differences",
+        table_of_rows(("first", "second", "number", "difference", "low", "high"), rows),
         lambda: forest(rows, scale=scale),
+        {"pairs": found.pairs, "short": short},
     )
 
 
@@ -97,44 +90,25 @@ def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawi
         found: What ``compare_classes`` gave.
         names: Name → what to call the reader.
     """
-
-    def beyond(p: float | None) -> bool:
-        return p is not None and p < 1 - found.level
-
-    each = [
-        (
-            f"{names[pair.first]} less {names[pair.second]}",
-            name,
-            (("auc", one.auc, beyond(one.auc_p_holm)),
-             ("sensitivity", one.sensitivity, beyond(one.sensitivity_p_holm))),
-        )
-        for pair in found.pairs
-        for name, one in zip(found.labels.names, pair.by_class, strict=True)
-    ]  # fmt: skip
-    rows = [
-        Row(
-            shortened(name),
-            tuple(difference_mark(point_of(one), apart=apart) for _, one, apart in both),
-            title,
-        )
-        for title, name, both in each
-    ]
-    areas: dict[str, list[str]] = {}
-    for title, name, ((_, area, _), _) in each:
-        text = "not defined" if area.value is None else f"AUC {area.value:+.3f}"
-        areas.setdefault(title, []).append(f"{name} {text}")
+    rows = []
+    for pair in found.pairs:
+        title = f"{names[pair.first]} less {names[pair.second]}"
+        for name, one in zip(found.labels.names, pair.by_class, strict=True):
+            marks, cells = [], []
+            for key, value, p in (
+                ("auc", one.auc, one.auc_p_holm),
+                ("sensitivity", one.sensitivity, one.sensitivity_p_holm),
+            ):
+                apart = p is not None and p < 1 - found.level
+                marks.append(difference_mark(point_of(value), apart=apart))
+                cells.append((title, name, key, *point_of(value), "yes" if apart else "no"))
+            rows.append(Row(shortened(name), tuple(marks), title, cells=tuple(cells)))
+    header = ("pair", "class", "number", "difference", "low", "high", "beyond_chance")
     return Drawing(
-        table_of(
-            ("pair", "class", "number", "difference", "low", "high", "beyond_chance"),
-            (
-                (title, name, key, *point_of(one), "yes" if apart else "no")
-                for title, name, both in each
-                for key, one, apart in both
-            ),
-        ),
-        "; ".join(f"{title}: {', '.join(own)}" for title, own in areas.items()),
         "class_differences",
+        table_of_rows(header, rows),
         lambda: forest(rows, ("AUC", "Sensitivity"), scale=around_zero(ticks=4), width_in=WIDE_IN),
+        {"pairs": found.pairs, "names": names, "classes": found.labels.names},
     )
 
 
@@ -155,18 +129,16 @@ def seed_dots(
         known: A spread to show beside the accuracies; None if there is none.
         kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
+    rows = (
+        (name, recipe if recipe >= 0 else "", *own)
+        for name, recipe, own in zip(names, group, values, strict=True)
+    )
     accuracies = [own[1] for own in values if math.isfinite(own[1])] or [math.nan]
     return Drawing(
-        table_of(
-            ("reader", "recipe", *(key for key, _ in NUMBERS)),
-            (
-                (name, recipe if recipe >= 0 else "", *own)
-                for name, recipe, own in zip(names, group, values, strict=True)
-            ),
-        ),
-        f"{len(names)} readers; accuracy from {min(accuracies):.3f} to {max(accuracies):.3f}",
         "seed_dots",
+        table_of(("reader", "recipe", *(key for key, _ in NUMBERS)), rows),
         lambda: _plot_dots(np.array(values), group, known, kept),
+        {"n": len(names), "low": min(accuracies), "high": max(accuracies)},
     )
 
 
@@ -198,9 +170,7 @@ def _plot_dots(
             members = [row for row, belongs in enumerate(group) if belongs == recipe]
             hollow = [row == kept for row in members]
             _plot_recipe(axes, x, own[members], alike=recipe >= 0, hollow=hollow)
-        axes.set_title(title)
-        axes.set_xlim(-0.6, len(groups) - 0.4)
-        axes.set_ylim(floor, 1.005)
+        axes.set(title=title, xlim=(-0.6, len(groups) - 0.4), ylim=(floor, 1.005))
         axes.set_xticks(range(len(groups)), labels)
         axes.set_xlabel("recipe" if several else "", size=9)
         axes.grid(axis="y")
@@ -235,38 +205,33 @@ def seed_losses(
         epochs: The epoch whose weights each run kept, from 1 on.
         kept: The number of the run that was kept.
     """
-    lowest = [own[epoch - 1] for own, epoch in zip(losses, epochs, strict=True)]
-
-    def plot() -> Figure:
-        figure, axes = one_panel(NARROW_IN, 3.2)
-        for row, own in enumerate(losses):
-            colour, order, width, size = (BLUE, 3, 2.2, 8) if row == kept else (MUTED, 2, 1.1, 5)
-            axes.plot(range(1, len(own) + 1), own, color=colour, linewidth=width, zorder=order)
-            axes.plot(
-                epochs[row], lowest[row], "o", ms=size, color=colour, zorder=order, clip_on=False
-            )
-        axes.annotate(
-            names[kept], (epochs[kept], lowest[kept]), xytext=(0, -16),
-            textcoords="offset points", ha="center", weight="bold", color=INK, size=9.5,
-        )  # fmt: skip
-        low, high = min(map(min, losses)), max(map(max, losses))
-        axes.set_ylim(max(0.0, low - 0.22 * (high - low or 1)), None)
-        axes.margins(x=0.08)
-        whole_numbers(axes, nbins=8, min_n_ticks=1)
-        label_axes(axes, x="Epoch", y="Validation loss")
-        return figure
-
-    return Drawing(
-        table_of(
-            ("run", "epoch", "val_loss", "kept"),
-            (
-                (name, epoch, loss, "yes" if epoch == best else "")
-                for name, own, best in zip(names, losses, epochs, strict=True)
-                for epoch, loss in enumerate(own, 1)
-            ),
-        ),
-        f"Validation loss of {len(names)} runs by epoch; {names[kept]} was kept with "
-        f"{lowest[kept]:.4f}",
-        "seed_losses",
-        plot,
+    rows = (
+        (name, epoch, loss, "yes" if epoch == best else "")
+        for name, own, best in zip(names, losses, epochs, strict=True)
+        for epoch, loss in enumerate(own, 1)
     )
+    return Drawing(
+        "seed_losses",
+        table_of(("run", "epoch", "val_loss", "kept"), rows),
+        lambda: _plot_losses(names[kept], losses, epochs, kept),
+        {"n": len(names), "kept": names[kept], "loss": losses[kept][epochs[kept] - 1]},
+    )
+
+
+def _plot_losses(
+    name: str, losses: Sequence[Sequence[float]], epochs: Sequence[int], kept: int
+) -> Figure:
+    figure, axes = one_panel(NARROW_IN, 3.2)
+    lowest = [own[epoch - 1] for own, epoch in zip(losses, epochs, strict=True)]
+    for row, own in enumerate(losses):
+        colour, order, width, size = (BLUE, 3, 2.2, 8) if row == kept else (MUTED, 2, 1.1, 5)
+        axes.plot(range(1, len(own) + 1), own, color=colour, linewidth=width, zorder=order)
+        axes.plot(epochs[row], lowest[row], "o", ms=size, color=colour, zorder=order, clip_on=False)
+    place = epochs[kept], lowest[kept]
+    write(axes, name, place, (0, -16), ha="center", weight="bold", color=INK, size=9.5)
+    low, high = min(map(min, losses)), max(map(max, losses))
+    axes.set_ylim(max(0.0, low - 0.22 * (high - low or 1)), None)
+    axes.margins(x=0.08)
+    whole_numbers(axes, nbins=8, min_n_ticks=1)
+    label_axes(axes, x="Epoch", y="Validation loss")
+    return figure

@@ -21,6 +21,7 @@ from pneumoscope.report.axes import (
     one_panel,
     small_squares,
     unit_square,
+    write,
 )
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
@@ -52,11 +53,6 @@ def precision_recall(
         average_precision: The area under the steps; None if it is not defined.
         point: (recall, precision) of the threshold in use; None if nothing is called.
     """
-    said = ["Precision-recall curve"]
-    if average_precision is not None:
-        said.append(f"average precision {average_precision:.3f}")
-    if point is not None:
-        said.append(f"at the threshold recall {point[0]:.3f} and precision {point[1]:.3f}")
 
     def plot() -> Figure:
         figure, axes = one_panel(*SQUARE_IN)
@@ -73,15 +69,13 @@ def precision_recall(
         unit_square(axes, x="Recall (sensitivity)", y="Precision (PPV)")
         return figure
 
+    columns = (curve.recall, curve.precision, curve.low, curve.high)
     return Drawing(
-        columns_of(
-            ("recall", "precision", "low", "high"),
-            curve.recall, curve.precision, curve.low, curve.high,
-        ),
-        f"{', '.join(said)}; chance level {prevalence:.3f}",
         "precision_recall",
+        columns_of(("recall", "precision", "low", "high"), *columns),
         plot,
-    )  # fmt: skip
+        {"area": average_precision, "point": point, "prevalence": prevalence},
+    )
 
 
 def net_benefit(curve: DecisionCurve, threshold: float | None = None) -> Drawing:
@@ -91,22 +85,15 @@ def net_benefit(curve: DecisionCurve, threshold: float | None = None) -> Drawing
         curve: What ``evaluate`` computed.
         threshold: The threshold in use.
     """
-    useful = curve.useful()
-    said = (
-        "is not above both treating all and treating none at any threshold"
-        if useful is None
-        else "is above treating all and treating none at thresholds "
-        f"from {useful[0]:.2f} to {useful[1]:.2f}"
-    )
+    none = ["0"] * len(curve.threshold)
     return Drawing(
+        "net_benefit",
         columns_of(
             ("threshold", "reader", "low", "high", "treat_all", "treat_none"),
-            curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all,
-            ["0"] * len(curve.threshold),
+            curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all, none,
         ),
-        f"Decision curve: the reader {said}",
-        "net_benefit",
         lambda: _plot_benefit(curve, threshold),
+        {"useful": curve.useful()},
     )  # fmt: skip
 
 
@@ -122,18 +109,14 @@ def _plot_benefit(curve: DecisionCurve, threshold: float | None) -> Figure:
         axes.axhline(0, color=MUTED, linewidth=1.2, label="treat none"),
     ]
     legend(figure, lines, columns=3)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(floor, top * 1.16)
-    axes.set_xticks(UNIT_TICKS)
+    axes.set(xlim=(0, 1), ylim=(floor, top * 1.16), xticks=UNIT_TICKS)
     label_axes(axes, x="Threshold probability", y="Net benefit")
     if threshold is not None:
         left = threshold < 0.75
         axes.axvline(threshold, ymax=0.9, color=INK, linewidth=0.9)
-        axes.annotate(
-            f"threshold {threshold:.2f}", (threshold, top * 1.16),
-            xytext=(4 if left else -4, -2), textcoords="offset points", size=9, va="top",
-            ha="left" if left else "right",
-        )  # fmt: skip
+        text, place = f"threshold {threshold:.2f}", (threshold, top * 1.16)
+        aside, side = (4, "left") if left else (-4, "right")
+        write(axes, text, place, (aside, -2), size=9, va="top", ha=side)
     return figure
 
 
@@ -161,22 +144,17 @@ def reliability_diagram(bins: Reliability, ece: str = "") -> Drawing:
         if ece:
             note(upper, f"Calibration error {ece}", up=24, color=INK, weight="bold", size=11.5)
         lower.vlines(x, 0, bins.n, color=BLUE, linewidth=4)
-        lower.set_ylim(0, most * 1.15)
-        lower.set_yticks([most])
+        lower.set(ylim=(0, most * 1.15), yticks=[most])
         label_axes(lower, x="Predicted probability", y="Images", grid=False)
         return figure
 
+    columns = (bins.n, bins.probability, bins.observed, bins.low, bins.high)
     return Drawing(
-        columns_of(
-            ("images", "mean_probability", "share_positive", "low", "high"),
-            bins.n, bins.probability, bins.observed, bins.low, bins.high,
-        ),
-        f"{bins.n.size} bins of {int(bins.n.min())} to {int(bins.n.max())} images; in {agree} "
-        "of them the observed share agrees with the probability"
-        f"{f'; calibration error {ece}' if ece else ''}",
         "reliability_diagram",
+        columns_of(("images", "mean_probability", "share_positive", "low", "high"), *columns),
         plot,
-    )  # fmt: skip
+        {"bins": bins, "agree": agree, "ece": ece},
+    )
 
 
 def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
@@ -196,15 +174,12 @@ def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
             axes.text(0.96, 0.06, f"ECE {error.text()}", ha="right", size=9)
         return figure
 
+    rows = ((name, *row) for name, *own in each for row in zip(*own, strict=True))
     return Drawing(
-        table_of(
-            ("class", "mean_probability", "share_of_class", "images"),
-            ((name, *row) for name, *own in each for row in zip(*own, strict=True)),
-        ),
-        "Calibration error by class; "
-        + "; ".join(f"{name}: {one.with_range()}" for name, one in zip(names, errors, strict=True)),
         "class_reliability",
+        table_of(("class", "mean_probability", "share_of_class", "images"), rows),
         plot,
+        {"found": found},
     )
 
 

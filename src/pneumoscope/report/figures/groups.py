@@ -58,32 +58,29 @@ def subgroup_forest(groups: Sequence[Group], everything: Mapping[str, Estimate],
         for one in groups
     ]  # fmt: skip
     rows = [first._replace(bold=True), *others]
-    told = [f"all images, AUC {everything['auc'].text()}"]
-    told += [f"{one.column}: {one.value}, AUC {one.numbers['auc'].text()}" for one in groups]
     everywhere = [mark.point[0] for mark in first.marks]
     return Drawing(
-        table_of_rows(("column", "group", "images", "few_images", *RATE_ENDS), rows),
-        "; ".join(told),
         "subgroup_forest",
+        table_of_rows(("column", "group", "images", "few_images", *RATE_ENDS), rows),
         lambda: forest(rows, _TITLES, reference=everywhere),
+        {"everything": everything, "groups": groups},
     )
 
 
 def finding_forest(found: FindingNumbers) -> Drawing:
     """Return AUC, sensitivity and specificity of each finding, with intervals."""
-    each = list(zip(found.names, found.counts, found.by_finding, strict=True))
     rows = [
         rated_row(
             f"{shortened(name, 26)} ({n.positive:,})", own, name, n.labelled, n.positive,
             hollow=min(n.positive, n.labelled - n.positive) < SMALL,
         )
-        for name, n, own in each
+        for name, n, own in zip(found.names, found.counts, found.by_finding, strict=True)
     ]  # fmt: skip
     return Drawing(
-        table_of_rows(("finding", "labelled", "positive", *RATE_ENDS), rows),
-        "; ".join(f"{name}, AUC {own['auc'].text()}" for name, _, own in each),
         "finding_forest",
+        table_of_rows(("finding", "labelled", "positive", *RATE_ENDS), rows),
         lambda: forest(rows, _TITLES),
+        {"found": found},
     )
 
 
@@ -103,21 +100,16 @@ def new_patients_forest(found: NewPatients) -> Drawing:
         (_EXPECTED, name, *point_of(own.mean), math.nan if own.block is None else own.block)
         for name, own in expected.items()
     ]
-    ranges = ", ".join(
-        f"{NAMES[name]} from {expected[name].lowest:.3f} to {expected[name].highest:.3f}"
-        for name in _NEW
-        if name in expected
-    )
     rows = [
         Row(f"{group.name[:24]} ({group.n:,})", tuple(_of_group(group, name) for name in _NEW))
         for group in found.groups
     ]
     rows += [Row(_EXPECTED, tuple(_of_all(expected.get(name)) for name in _NEW), bold=True)]
     return Drawing(
-        table_of(("group", "number", "value", "low", "high", "promised_by_block"), told),
-        f"{len(found.groups)} groups as if new: {ranges}",
         "new_patients_forest",
+        table_of(("group", "number", "value", "low", "high", "promised_by_block"), told),
         lambda: forest(rows, [NAMES[name] for name in _NEW], scale=_within, across=2),
+        {"found": found, "names": {name: NAMES[name] for name in _NEW if name in expected}},
     )
 
 
@@ -154,24 +146,22 @@ def robustness_curves(found: Sequence[Corrupted]) -> Drawing:
     """
     if len(found) < 2:
         raise OptionError("found", must="of at least one corruption", was=len(found))
-    plain, kinds = found[0], _by_kind(found[1:])
-    last = {name: point_of(rows[-1].numbers["auc"])[0] for name, rows in kinds.items()}
+    last = {
+        name: point_of(rows[-1].numbers["auc"])[0] for name, rows in _by_kind(found[1:]).items()
+    }
     worst = min(last, key=lambda name: last[name] if math.isfinite(last[name]) else 2.0)
-    return Drawing(
-        table_of(
-            ("corruption", "strength", "amount", "unit", "auc", "low", "high", "changed"),
-            (
-                (row.corruption, row.strength, float(row.amount), row.unit,
-                 *point_of(row.numbers["auc"]), row.changed.value or 0.0)
-                for row in found[1:]
-            ),
-        ),
-        f"AUC under {len(kinds)} corruptions on {plain.numbers['accuracy'].n:,} images; "
-        f"lowest at the strongest {worst}, {last[worst]:.3f} against "
-        f"{plain.numbers['auc'].text()} on the unchanged images",
-        "robustness_curves",
-        lambda: _plot_robustness(found),
+    rows = (
+        (one.corruption, one.strength, float(one.amount), one.unit,
+         *point_of(one.numbers["auc"]), one.changed.value or 0.0)
+        for one in found[1:]
     )  # fmt: skip
+    header = ("corruption", "strength", "amount", "unit", "auc", "low", "high", "changed")
+    return Drawing(
+        "robustness_curves",
+        table_of(header, rows),
+        lambda: _plot_robustness(found),
+        {"plain": found[0].numbers, "kinds": len(last), "worst": worst, "lowest": last[worst]},
+    )
 
 
 def _by_kind(found: Sequence[Corrupted]) -> dict[str, list[Corrupted]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ import numpy.typing as npt
 
 from pneumoscope.report.axes import (
     UNIT_TICKS,
-    floor_of,
     interval,
     label_axes,
     name_rows,
@@ -21,6 +19,7 @@ from pneumoscope.report.axes import (
     shortened,
 )
 from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.figures.forest import up_to_one
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, WIDE_IN
 from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pneumoscope.evaluation.estimate import Estimate
     from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
     from pneumoscope.evaluation.multiclass.sets import SetNumbers
 
@@ -49,21 +47,14 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str]) -> Drawing:
     totals = matrix.sum(axis=1, keepdims=True).astype(np.float64)
     shares = np.full((*matrix.shape, 1), np.nan)
     np.divide(matrix[..., None], totals[..., None], out=shares, where=totals[..., None] > 0)
+    rows = (
+        (classes[t], classes[c], matrix[t, c], shares[t, c, 0]) for t, c in np.ndindex(matrix.shape)
+    )
     return Drawing(
-        table_of(
-            ("truth", "conclusion", "images", "share_of_truth"),
-            (
-                (classes[t], classes[c], matrix[t, c], shares[t, c, 0])
-                for t, c in np.ndindex(matrix.shape)
-            ),
-        ),
-        "; ".join(
-            f"{truth}: "
-            + ", ".join(f"{n:,} classified as {c}" for n, c in zip(row, classes, strict=True))
-            for truth, row in zip(classes, matrix, strict=True)
-        ),
         "confusion_matrix",
+        table_of(("truth", "conclusion", "images", "share_of_truth"), rows),
         lambda: _plot_matrix(matrix, shares, classes, columns="conclusion"),
+        {"matrix": matrix, "classes": classes},
     )
 
 
@@ -72,26 +63,13 @@ def class_confusion(found: ClassNumbers) -> Drawing:
     names = found.labels.names
     matrix = np.array(found.confusion)
     shares = np.array([[point_of(cell) for cell in row] for row in found.shares])
+    rows = ((names[t], names[c], matrix[t, c], *shares[t, c]) for t, c in np.ndindex(matrix.shape))
     return Drawing(
-        table_of(
-            ("truth", "likeliest", "images", "share_of_truth", "low", "high"),
-            (
-                (names[t], names[c], matrix[t, c], *shares[t, c])
-                for t, c in np.ndindex(matrix.shape)
-            ),
-        ),
-        "Recognised: "
-        + ", ".join(
-            f"{name} {_percent(found.shares[k][k])} of {count:,}"
-            for k, (name, count) in enumerate(zip(names, found.counts, strict=True))
-        ),
         "class_confusion",
+        table_of(("truth", "likeliest", "images", "share_of_truth", "low", "high"), rows),
         lambda: _plot_matrix(matrix, shares, names, columns="most probable class"),
+        {"found": found},
     )
-
-
-def _percent(share: Estimate) -> str:
-    return "not defined" if share.value is None or math.isnan(share.value) else f"{share.value:.1%}"
 
 
 def _plot_matrix(
@@ -115,8 +93,7 @@ def _plot_matrix(
     few = n <= _WITH_COUNTS
     size = 9 if few else 8.5
     names = [name if n == 2 else shortened(name) for name in classes]
-    axes.set_xlim(-0.5, n - 0.5)
-    axes.set_ylim(n - 0.5, -0.5)
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5))
     axes.set_xticks(range(n), names, rotation=0 if n <= _WITH_INTERVALS else 90, size=size)
     totals = [f"({total:,})" for total in matrix.sum(axis=1)]
     rows = [f"{a}{chr(10) if few else ' '}{b}" for a, b in zip(names, totals, strict=True)]
@@ -171,14 +148,12 @@ def score_distributions(
     require_shape("probabilities", said, truth.shape)
     edges = np.linspace(0, 1, _BINS + 1)
     counts = np.array([np.histogram(said[truth == label], edges)[0] for label in (0, 1)])
-    negative, positive = (int(count) for count in counts.sum(axis=1))
-    between = "" if zone is None else f", uncertain from {zone[0]:.3g} to {zone[1]:.3g}"
+    totals = counts.sum(axis=1)
     return Drawing(
-        columns_of(("from", "to", *classes), edges[:-1], edges[1:], *counts),
-        f"Probabilities of {negative:,} {classes[0]} and {positive:,} {classes[1]} images, "
-        f"threshold {threshold:.3g}{between}",
         "score_distributions",
+        columns_of(("from", "to", *classes), edges[:-1], edges[1:], *counts),
         lambda: _plot_distributions(edges, counts, classes, threshold, zone),
+        {"totals": totals, "classes": classes, "threshold": threshold, "zone": zone},
     )
 
 
@@ -211,9 +186,7 @@ def _plot_distributions(
     shown = [-n for n in ticks[:0:-1] if n <= 1.1 * down**2]
     shown += [n for n in ticks if n <= 1.1 * up**2]
     axes.set_yticks(np.sign(shown) * np.sqrt(np.abs(shown)), [f"{abs(n):,}" for n in shown])
-    axes.set_ylim(-down - room, up + room)
-    axes.set_xlim(0, 1)
-    axes.set_xticks(UNIT_TICKS)
+    axes.set(xlim=(0, 1), ylim=(-down - room, up + room), xticks=UNIT_TICKS)
     label_axes(axes, x="Predicted probability", y="Images", grid=False)
     return figure
 
@@ -239,20 +212,17 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
         counts: Images of each class.
     """
     covered = list(zip(names, sets.coverage_by_class, strict=True))
-    rows = [
-        *(
-            ("possible classes", str(size), *point_of(one))
-            for size, one in enumerate(sets.sizes, 1)
-        ),
-        *(("true class among them", name, *point_of(one)) for name, one in covered),
-    ]
-    sizes = [f"{size}: {_percent(one)}" for size, one in enumerate(sets.sizes, 1) if one.value]
-    among = ", ".join(f"{name} {_percent(one)}" for name, one in covered)
+    sizes = [(str(size), one) for size, one in enumerate(sets.sizes, 1)]
+    rows = (
+        (what, which, *point_of(one))
+        for what, shares in (("possible classes", sizes), ("true class among them", covered))
+        for which, one in shares
+    )
     return Drawing(
-        table_of(("what", "which", "share", "low", "high"), rows),
-        f"Possible classes, {', '.join(sizes)}; true class among them, {among}",
         "prediction_sets",
+        table_of(("what", "which", "share", "low", "high"), rows),
         lambda: _plot_sets(sets, names, counts),
+        {"sizes": sizes, "covered": covered},
     )
 
 
@@ -276,9 +246,7 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
         right.axvline(promised, linestyle=":", color=MUTED, linewidth=1)
     for row, point in enumerate(points):
         interval(right, row, point, colour=BLUE)
-    least = floor_of([promised, *(value for point in points for value in point)])
-    right.set_xlim(least, 1.01)
-    right.set_xticks([least, (least + 1) / 2, 1], [f"{least:g}", "", "1"])
+    up_to_one(right, [promised, *(value for point in points for value in point)])
     named = zip(names, counts, strict=True)
     name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])
     right.set_title("True class possible", color=MUTED, weight="normal", size=10)

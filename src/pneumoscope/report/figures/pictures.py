@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import new_figure, show_grey
+from pneumoscope.report.axes import new_figure, note, show_grey
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.page import Picture
-from pneumoscope.report.style import MUTED, WIDE_IN
+from pneumoscope.report.style import WIDE_IN
 from pneumoscope.report.tables import Floats, Pixels, Table, columns_of, require_shape, table_of
 
 if TYPE_CHECKING:
@@ -21,20 +21,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def sheet(cells: Sequence[Cell], table: Table, summary: str, kind: str, *, columns: int) -> Drawing:
+def sheet(
+    kind: str, table: Table, cells: Sequence[Cell], *, columns: int, **facts: object
+) -> Drawing:
     """Return pictures in a grid; a page places them itself, so that phones show fewer per row.
 
     Args:
+        kind: The key of its texts.
+        table: Of what the pictures show.
         cells: Row by row, one at least.
-        table: Of what they show.
-        summary: The same in a sentence.
-        kind: The key of its title and caption.
         columns: Cells in a row.
+        facts: What its summary is filled in with.
     """
     if not cells:
         raise OptionError("cells", must="one at least", was=0)
     plot = lambda: _plot_sheet(cells, columns)  # noqa: E731 - as for all figures
-    return Drawing(table, summary, kind, plot, tuple(cells), columns)
+    return Drawing(kind, table, plot, facts, tuple(cells), columns)
 
 
 def pictures_of_page(drawing: Drawing) -> tuple[Picture, ...]:
@@ -70,11 +72,8 @@ def _name(axes: Axes, cell: Cell, *, lines: int) -> None:
     """Write title and note above a picture; the notes of a row are aligned."""
     below = lines - bool(cell.title)
     axes.set_title(cell.title, pad=4 + 11.5 * below, size=9, weight="bold")
-    axes.annotate(
-        cell.note + "\n" * (below - _lines(cell.note)), (0, 1), xytext=(0, 3),
-        xycoords="axes fraction", textcoords="offset points", color=MUTED, size=8.5, va="bottom",
-        linespacing=1.25,
-    )  # fmt: skip
+    text = cell.note + "\n" * (below - _lines(cell.note))
+    note(axes, text, up=3, size=8.5, va="bottom", linespacing=1.25)
 
 
 def _as_jpeg(picture: Pixels | Floats) -> bytes:
@@ -110,20 +109,14 @@ def augmentation_sheet(originals: Pixels, augmented: Pixels, labels: Sequence[st
             *(Cell((version,), "", "augmented") for version in own),
         )
     ]
-    return sheet(
-        cells,
-        table_of(
-            ("image", "label", "version", "mean_absolute_change"),  # in grey levels of 255
-            (
-                (image, label, version, f"{grey:.2f}")
-                for image, (label, changes) in enumerate(zip(labels, change, strict=True), 1)
-                for version, grey in enumerate(changes, 1)
-            ),
-        ),
-        f"{len(labels)} training images, each beside {versions} augmented versions of itself",
-        "augmentation_sheet",
-        columns=1 + versions,
+    rows = (
+        (image, label, version, f"{grey:.2f}")  # in grey levels of 255
+        for image, (label, changes) in enumerate(zip(labels, change, strict=True), 1)
+        for version, grey in enumerate(changes, 1)
     )
+    table = table_of(("image", "label", "version", "mean_absolute_change"), rows)
+    counts = {"n": len(labels), "versions": versions}
+    return sheet("augmentation_sheet", table, cells, columns=1 + versions, **counts)
 
 
 def case_sheet(cells: Sequence[Cell], names: Sequence[str], *, columns: int = 4) -> Drawing:
@@ -134,13 +127,10 @@ def case_sheet(cells: Sequence[Cell], names: Sequence[str], *, columns: int = 4)
         names: The file of each.
         columns: Images in a row.
     """
-    told = [cell.note.replace("\n", "; ") for cell in cells]
-    titles = [cell.title for cell in cells]
-    table = columns_of(
-        ("picture", "label", "said", "path"), range(1, len(cells) + 1), titles, told, names
-    )
-    summary = "; ".join(f"{title}, {said}" for title, said in zip(titles, told, strict=True))
-    return sheet(cells, table, summary, "case_sheet", columns=columns)
+    cases = [(cell.title, cell.note.replace("\n", "; ")) for cell in cells]
+    rows = ((k, *case, name) for k, (case, name) in enumerate(zip(cases, names, strict=True), 1))
+    table = table_of(("picture", "label", "said", "path"), rows)
+    return sheet("case_sheet", table, cells, columns=columns, cases=cases)
 
 
 def picture_sheet(
@@ -157,14 +147,10 @@ def picture_sheet(
     """
     if len(titles) != len(pictures):
         raise OptionError("titles", must=f"{len(pictures)}, one a picture", was=titles)
-    n = len(pictures)
-    return sheet(
-        [Cell((picture,), "", title) for picture, title in zip(pictures, titles, strict=True)],
-        columns_of(("picture", "title", "path"), range(1, n + 1), titles, names),
-        f"{n} {'image' if n == 1 else 'images'}: {', '.join(dict.fromkeys(titles))}",
-        kind,
-        columns=columns,
-    )
+    cells = [Cell((picture,), "", title) for picture, title in zip(pictures, titles, strict=True)]
+    numbered = range(1, len(pictures) + 1)
+    table = columns_of(("picture", "title", "path"), numbered, titles, names)
+    return sheet(kind, table, cells, columns=columns, titles=titles)
 
 
 def mean_images(
@@ -186,18 +172,13 @@ def mean_images(
     outside, middle = (float(np.abs(effect[mask]).mean()) for mask in (border, ~border))
     shown = (*means, 127.5 + 127.5 * np.clip(effect, -1, 1))
     titles = (*classes, f"{classes[1]} minus {classes[0]}")
-    return sheet(
-        [Cell((image,), title) for image, title in zip(shown, titles, strict=True)],
-        table_of(
-            ("region", "mean_negative", "mean_positive", "mean_absolute_effect"),
-            (
-                ("outer eighth", *means[:, border].mean(axis=1), outside),
-                ("middle", *means[:, ~border].mean(axis=1), middle),
-            ),
+    table = table_of(
+        ("region", "mean_negative", "mean_positive", "mean_absolute_effect"),
+        (
+            ("outer eighth", *means[:, border].mean(axis=1), outside),
+            ("middle", *means[:, ~border].mean(axis=1), middle),
         ),
-        f"Mean images of {counts[0]:,} {classes[0]} and {counts[1]:,} {classes[1]}; the mean "
-        f"difference is {middle:.2f} standard deviations in the middle and {outside:.2f} in the "
-        "outer eighth",
-        "mean_images",
-        columns=3,
     )
+    cells = [Cell((image,), title) for image, title in zip(shown, titles, strict=True)]
+    facts = {"classes": classes, "counts": counts, "middle": middle, "outside": outside}
+    return sheet("mean_images", table, cells, columns=3, **facts)

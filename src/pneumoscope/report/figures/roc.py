@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +17,7 @@ from pneumoscope.report.axes import (
     legend,
     mark_point,
     one_panel,
+    point_of,
     shortened,
     small_squares,
     unit_square,
@@ -127,17 +127,16 @@ def roc_curve(
     if point is not None:
         where = [] if threshold is None else [f"at probability ≥ {threshold:.3g}"]
         where += [f"sensitivity {point[1]:.3f}", f"specificity {1 - point[0]:.3f}"]
-    between = f" ({auc_range})" if auc_range else ""
     columns: list[Floats] = [curve.thresholds, curve.false_positive_rate, curve.sensitivity]
     header = ["threshold", "false_positive_rate", "sensitivity"]
     if band is not None:
         header += ["low", "high"]
         columns += _edges_at(band, curve.false_positive_rate)
     return Drawing(
-        columns_of(header, *columns),
-        ", ".join([f"ROC curve, area under the curve {curve.area:.3f}{between}", *where]),
         "roc_curve",
+        columns_of(header, *columns),
         lambda: _plot_one(curve, point, "\n".join(where), band, auc_range),
+        {"area": curve.area, "range": auc_range, "where": where},
     )
 
 
@@ -189,58 +188,33 @@ def _corners(x: Floats, y: Floats) -> npt.NDArray[np.intp]:
 
 def roc_curves(found: Comparison) -> Drawing:
     """Return the curves of several readers on the same images."""
-
-    def value(name: str, key: str) -> float:
-        number = found.numbers[name][key].value
-        return math.nan if number is None else number
-
-    each = [
-        (short, found.roc[name], value(name, "auc"),
-         (1 - value(name, "specificity"), value(name, "sensitivity")))
-        for name, short in zip(found.names, short_names(found.names), strict=True)
-    ]  # fmt: skip
-    lines = [
-        Line(
-            short, curve.false_positive_rate, curve.sensitivity,
-            f"{area:.3f}" if math.isfinite(area) else "not defined", point, curve,
-        )
-        for short, curve, area, point in each
-    ]  # fmt: skip
+    lines, rows = [], []
+    for name, short in zip(found.names, short_names(found.names), strict=True):
+        curve, numbers = found.roc[name], found.numbers[name]
+        x, y = curve.false_positive_rate, curve.sensitivity
+        hit, free = (point_of(numbers[key])[0] for key in ("sensitivity", "specificity"))
+        lines.append(Line(short, x, y, numbers["auc"].text(), (1 - free, hit), curve))
+        rows += [(short, *row) for row in zip(x, y, curve.low, curve.high, strict=True)]
     return Drawing(
-        table_of(
-            ("reader", "false_positive_rate", "sensitivity", "low", "high"),
-            (
-                (short, *row)
-                for short, curve, *_ in each
-                for row in zip(
-                    curve.false_positive_rate, curve.sensitivity, curve.low, curve.high,
-                    strict=True,
-                )
-            ),
-        ),
-        "ROC curves; " + "; ".join(line.label for line in lines),
         "roc_curves",
+        table_of(("reader", "false_positive_rate", "sensitivity", "low", "high"), rows),
         lambda: _plot_together(lines),
-    )  # fmt: skip
+        {"lines": lines},
+    )
 
 
 def class_roc(found: ClassNumbers, scores: ClassScores) -> Drawing:
     """Return the curve of each class against the rest: four in one square, more in a panel each."""
     lines = [_class_line(found, scores, k) for k in range(len(found.labels))]
-    several = len(lines) <= _TOGETHER
-    return Drawing(
-        table_of(
-            ("class", "false_positive_rate", "sensitivity"),
-            ((one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True)),
-        ),
-        "One-vs-rest ROC curves; " + "; ".join(line.label for line in lines),
-        "class_roc",
-        lambda: (
-            _plot_together([one._replace(name=shortened(one.name)) for one in lines])
-            if several
-            else _plot_apart(lines)
-        ),
-    )
+    rows = ((one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True))
+
+    def plot() -> Figure:
+        if len(lines) > _TOGETHER:
+            return _plot_apart(lines)
+        return _plot_together([one._replace(name=shortened(one.name)) for one in lines])
+
+    header = ("class", "false_positive_rate", "sensitivity")
+    return Drawing("class_roc", table_of(header, rows), plot, {"lines": lines})
 
 
 def _class_line(found: ClassNumbers, scores: ClassScores, k: int) -> Line:

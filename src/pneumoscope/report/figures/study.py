@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.report.axes import DASHES, Point, label_axes, one_panel, whole_numbers
+from pneumoscope.report.axes import DASHES, Point, label_axes, one_panel, whole_numbers, write
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import Row, around_zero, difference_mark, forest
+from pneumoscope.report.figures.forest import (
+    Row,
+    around_zero,
+    difference_mark,
+    forest,
+    table_of_rows,
+)
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -49,25 +55,20 @@ class LevelDifference:
 
 def level_differences(levels: Sequence[LevelDifference]) -> Drawing:
     """Return differences in AUC from the base by level, grouped by question."""
-    rows = [
-        Row(one.name, (difference_mark(one.point, apart=one.apart, seeds=one.seeds),), one.question)
-        for one in levels
-    ]
+    rows = []
+    for one in levels:
+        mark = difference_mark(one.point, apart=one.apart, seeds=one.seeds)
+        seeds, apart = " ".join(map(number, one.seeds)), "yes" if one.apart else "no"
+        cells = (one.question, one.name, *one.point, seeds, apart)
+        rows.append(Row(one.name, (mark,), one.question, cells=(cells,)))
     scale = around_zero("base is better  ←  difference in AUC  →  level is better", least=0.01)
-    found = [f"{one.name} {one.point[0]:+.3f}" for one in levels if one.apart]
+    header = ("question", "level", "difference", "low", "high", "seeds", "apart")
     return Drawing(
-        table_of(
-            ("question", "level", "difference", "low", "high", "seeds", "apart"),
-            (
-                (one.question, one.name, *one.point, " ".join(map(number, one.seeds)),
-                 "yes" if one.apart else "no")
-                for one in levels
-            ),
-        ),
-        f"Significantly different: {', '.join(found) or 'none'}, of {len(levels)} levels",
         "level_differences",
+        table_of_rows(header, rows),
         lambda: forest(rows, scale=scale, width_in=WIDE_IN),
-    )  # fmt: skip
+        {"levels": levels},
+    )
 
 
 def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]]) -> Drawing:
@@ -78,15 +79,11 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
         losses: Of each level and seed the validation loss of each epoch.
     """
     every = [loss for runs in losses for own in runs for loss in own]
-    lowest = [
-        f"{name} {min(map(min, runs)):.3f}"
-        for name, runs in zip(names, losses, strict=True)
-        if runs
-    ]
+    each = list(zip(names, losses, strict=True))
 
     def plot() -> Figure:
         figure, axes = one_panel(NARROW_IN, 3.3)
-        for k, (name, runs) in enumerate(zip(names, losses, strict=True)):
+        for k, (name, runs) in enumerate(each):
             for run, own in enumerate(runs):
                 axes.plot(
                     range(1, len(own) + 1), own, color=PALETTE[k % len(PALETTE)], marker="o",
@@ -101,19 +98,17 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
         axes.legend(frameon=False, fontsize=8.5, loc="upper right")
         return figure
 
+    rows = (
+        (name, run, epoch, loss)
+        for name, runs in each
+        for run, own in enumerate(runs)
+        for epoch, loss in enumerate(own, 1)
+    )
     return Drawing(
-        table_of(
-            ("level", "run", "epoch", "val_loss"),
-            (
-                (name, run, epoch, loss)
-                for name, runs in zip(names, losses, strict=True)
-                for run, own in enumerate(runs)
-                for epoch, loss in enumerate(own, 1)
-            ),
-        ),
-        f"Lowest validation loss: {', '.join(lowest)}",
         "loss_curves",
+        table_of(("level", "run", "epoch", "val_loss"), rows),
         plot,
+        {"lowest": [(name, min(map(min, runs))) for name, runs in each if runs]},
     )
 
 
@@ -138,12 +133,6 @@ class Validated:
 
 def validation_spread(ways: Sequence[Validated]) -> Drawing:
     """Return results on validation images against results on held-out patients."""
-    found = [
-        f"{one.name} ({one.images} images): from {min(one.claimed):.1%} to {max(one.claimed):.1%} "
-        f"from epoch to epoch, held out {min(one.held_out):.1%} to {max(one.held_out):.1%}"
-        for one in ways
-        if one.claimed and one.held_out
-    ]
 
     def plot() -> Figure:
         generator = np.random.default_rng(0)  # of where dots stand, so that they can be told apart
@@ -159,20 +148,14 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
         label_axes(axes, y="Accuracy")
         return figure
 
-    return Drawing(
-        table_of(
-            ("validation", "images", "what", "accuracy"),
-            (
-                (one.name, one.images, what, value)
-                for one in ways
-                for what in ("claimed", "kept", "held_out")
-                for value in getattr(one, what)
-            ),
-        ),
-        "; ".join(found),
-        "validation_spread",
-        plot,
+    rows = (
+        (one.name, one.images, what, value)
+        for one in ways
+        for what in ("claimed", "kept", "held_out")
+        for value in getattr(one, what)
     )
+    table = table_of(("validation", "images", "what", "accuracy"), rows)
+    return Drawing("validation_spread", table, plot, {"ways": ways})
 
 
 Ticks = tuple[tuple[float, str], ...]
@@ -198,13 +181,12 @@ def parallel_coordinates(
         number: What that is.
         best: The number of the best trial.
     """
-    chosen = ", ".join(f"{name} {value}" for name, value in zip(shown, values[best], strict=True))
-    rows = zip(values, reached, strict=True)
+    rows = ((k, *own, reached[k]) for k, own in enumerate(values))
     return Drawing(
-        table_of(("trial", *shown, number), ((k, *own, one) for k, (own, one) in enumerate(rows))),
-        f"The best of {len(values)} trials: {chosen}",
         "parallel_coordinates",
+        table_of(("trial", *shown, number), rows),
         lambda: _plot_trials(shown, heights, reached, number, best),
+        {"n": len(values), "axes": list(shown), "best": values[best]},
     )
 
 
@@ -232,13 +214,10 @@ def _plot_trials(
     for x, ticks in enumerate(columns.values()):
         axes.axvline(x, color=INK, linewidth=0.8, zorder=0)
         for height, text in ticks:
-            axes.annotate(
-                text, (x, height), xytext=(4, 0), textcoords="offset points", size=8,
-                color=MUTED, va="center", annotation_clip=False,
-            )  # fmt: skip
+            look = {"size": 8, "color": MUTED, "va": "center", "annotation_clip": False}
+            write(axes, text, (x, height), (4, 0), **look)
     axes.set_xticks(range(len(columns)), list(columns))
-    axes.set_yticks([])
-    axes.set_xlim(-0.15, len(shown) + 0.45)
+    axes.set(yticks=[], xlim=(-0.15, len(shown) + 0.45))
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, pad=8)
     return figure
@@ -256,21 +235,13 @@ def importance(names: Sequence[str], shares: Sequence[float]) -> Drawing:
         figure, axes = one_panel(NARROW_IN, 0.34 * len(names) + 0.6)
         axes.barh(range(len(names)), shares, height=0.6, color=BLUE)
         for y, share in enumerate(shares):
-            axes.annotate(
-                f"{share:.0%}", (share, y), xytext=(4, 0), textcoords="offset points",
-                va="center", size=9, color=INK,
-            )  # fmt: skip
+            write(axes, f"{share:.0%}", (share, y), (4, 0), va="center", size=9, color=INK)
         axes.set_yticks(range(len(names)), list(names))
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlim(0, max([0.01, *shares]) * 1.15)
+        axes.set(xlim=(0, max([0.01, *shares]) * 1.15), ylim=(len(names) - 0.5, -0.5))
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.tick_params(length=0, pad=5)
         axes.grid(axis="x")
         return figure
 
-    return Drawing(
-        columns_of(("field", "importance"), names, shares),
-        ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True)),
-        "importance",
-        plot,
-    )
+    table = columns_of(("field", "importance"), names, shares)
+    return Drawing("importance", table, plot, {"names": names, "shares": shares})

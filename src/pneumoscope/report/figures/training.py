@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import new_figure, note, panels, whole_numbers, without_height_scale
+from pneumoscope.report.axes import (
+    new_figure,
+    note,
+    panels,
+    whole_numbers,
+    without_height_scale,
+    write,
+)
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, PALETTE, VERMILLION
 from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
@@ -34,21 +41,12 @@ def class_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers
         names = (splits, classes)
         raise OptionError("splits and classes", must="one name each at least", was=names)
     require_shape("counts", counts, (len(splits), len(classes)))
+    rows = ((splits[s], classes[c], counts[s, c]) for s, c in np.ndindex(counts.shape))
     return Drawing(
-        table_of(
-            ("split", "label", "images"),
-            (
-                (split, label, n)
-                for split, row in zip(splits, counts, strict=True)
-                for label, n in zip(classes, row, strict=True)
-            ),
-        ),
-        "; ".join(
-            f"{split}: " + ", ".join(f"{n:,} {c}" for n, c in zip(row, classes, strict=True))
-            for split, row in zip(splits, counts, strict=True)
-        ),
         "class_counts",
+        table_of(("split", "label", "images"), rows),
         lambda: _plot_counts(splits, classes, counts),
+        {"splits": splits, "classes": classes, "counts": counts},
     )
 
 
@@ -85,16 +83,13 @@ def _plot_split(axes: Axes, classes: Sequence[str], counts: Integers, *, title: 
     axes.bar(places, counts, width=0.62, color=[PALETTE[c % len(PALETTE)] for c in places])
     for place, count in zip(places, counts, strict=True):
         share = f"{count / total:.0%}" if total else ""
-        looks: tuple[dict[str, Any], ...] = (
-            {"text": f"{count:,}", "xytext": (0, 15), "weight": "bold", "size": 8 if many else 10},
-            {"text": share, "xytext": (0, 3.5), "color": MUTED, "size": 8 if many else 9},
-        )
-        for look in looks:
-            axes.annotate(xy=(place, count), textcoords="offset points", ha="center", **look)
+        at = (place, count)
+        write(axes, f"{count:,}", at, (0, 15), ha="center", weight="bold", size=8 if many else 10)
+        write(axes, share, at, (0, 3.5), ha="center", color=MUTED, size=8 if many else 9)
     axes.set_title(title, pad=20)
     note(axes, f"{total:,} {'image' if total == 1 else 'images'}", up=7)
-    axes.set_ylim(0, max(1, int(counts.max(initial=0))) * 1.28)
-    axes.set_xlim(-0.6, len(classes) - 0.4)
+    most = max(1, int(counts.max(initial=0)))
+    axes.set(xlim=(-0.6, len(classes) - 0.4), ylim=(0, most * 1.28))
     axes.set_xticks(places, [name.replace(" ", "\n") for name in classes], size=9)
     without_height_scale(axes)
 
@@ -131,13 +126,12 @@ def learning_curves(
         best_epoch = int(x[int(np.argmin(np.where(np.isfinite(judged), judged, np.inf)))])
     if best_epoch is not None and best_epoch not in x:
         raise OptionError("best_epoch", must="one of the epochs, or None", was=best_epoch)
-    best = "no best epoch" if best_epoch is None else f"the best is {best_epoch}"
+    at_end = {"loss": judged[-1], "accuracy": columns["val_accuracy"][-1]}
     return Drawing(
-        columns_of(("epoch", *columns), x, *columns.values()),
-        f"Loss and accuracy over {x.size} epochs, {best}; at the end validation loss "
-        f"{judged[-1]:.3f}, validation accuracy {columns['val_accuracy'][-1]:.3f}",
         "learning_curves",
+        columns_of(("epoch", *columns), x, *columns.values()),
         lambda: _plot_learning(x, columns, best_epoch),
+        {"epochs": x.size, "best": best_epoch, **at_end},
     )
 
 
@@ -179,10 +173,8 @@ def _plot_pair(axes: Axes, epochs: Integers, training: Floats, validation: Float
     low, high = axes.get_ylim()
     heights = _apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.13)
     for height, (_, name, colour) in zip(heights, ends, strict=True):
-        axes.annotate(
-            name, (1, height), xytext=(6, 0), xycoords="axes fraction", va="center",
-            textcoords="offset points", color=colour, weight="bold",
-        )  # fmt: skip
+        look = {"xycoords": "axes fraction", "va": "center", "color": colour, "weight": "bold"}
+        write(axes, name, (1, height), (6, 0), **look)
     axes.set_ylim(low, high)
 
 
