@@ -1,21 +1,32 @@
-"""The sections of a page about a reader of more than two classes, beside its positive group."""
+"""The sections of a page about each class of more than two, or each of several findings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pneumoscope.data.prepared import PreparedData
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
 from pneumoscope.evaluation.multiclass.sets import SetNumbers
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.curves import class_reliability
+from pneumoscope.report.figures.groups import finding_forest
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
 from pneumoscope.report.page import Section
-from pneumoscope.report.words import facts_of
+from pneumoscope.report.words import PARTS, facts_of, images_of, ranges
 
+_OF_FINDING = {
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "ece": "calibration error",
+    "uncertain": "uncertain",
+}
 _CONCLUSIONS = {
     "One class is concluded": "named",
     "The group is concluded, kind uncertain": "kind_uncertain",
@@ -97,3 +108,52 @@ def _possible(own: ClassNumbers, canvas: Canvas) -> Iterator[Section]:
         figure = prediction_sets(own.sets, own.labels.names, own.counts)
         rows = set_rows(own.sets)
         yield canvas.section("class_sets", figures={"class-sets": figure}, rows=rows)
+
+
+def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "") -> Section:
+    """Return the section on the numbers of each finding of a set of images.
+
+    Args:
+        found: The evaluation.
+        canvas: Where figures go.
+        name: Put before the names of figures, where a page has several such sets.
+    """
+    numbers = found.numbers
+    shown = {key: title for key, title in _OF_FINDING.items() if key in numbers.by_finding[0]}
+    rows = tuple(
+        (
+            finding,
+            *(f"{n:,}" for n in (counts.labelled, counts.positive, counts.masked)),
+            f"{threshold:.4g}",
+            *ranges(own, shown),
+        )
+        for finding, counts, threshold, own in zip(
+            numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True
+        )
+    )
+    header = ("finding", "labelled", "positive", "masked", "threshold", *shown.values())
+    return canvas.section(
+        "findings",
+        numbers=numbers,
+        figures={f"{name}findings": finding_forest(numbers)},
+        table=(header, rows),
+        images=images_of(found),
+    )
+
+
+def findings_data(data: PreparedData, canvas: Canvas) -> Section:
+    """Return the section that counts the labels of each finding in each part."""
+    labels = data.catalog.finding_labels
+    parts = {name: data.split.rows(part) for part, name in PARTS.items()}
+    there = {name: rows for name, rows in parts.items() if rows}
+    rows = tuple(
+        (
+            finding,
+            *(
+                f"{(labels[own, place] == 1).sum():,} of {(labels[own, place] >= 0).sum():,}"
+                for own in there.values()
+            ),
+        )
+        for place, finding in enumerate(data.catalog.findings)
+    )
+    return canvas.section("finding_labels", table=(("finding", *there), rows))

@@ -7,10 +7,10 @@ from pneumoscope.evaluation.new_patients import ESTIMATOR, Expected, NewPatients
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.groups import new_patients_forest
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.rendering import texts
+from pneumoscope.report.rendering import read_yaml, texts
 from pneumoscope.report.words import NAMES
 
-_NAMES = {**NAMES, "set_aside": "Set aside, as deployed", "error": "Wrong among the others"}
+_NAMES = {**NAMES, **read_yaml("names.yaml")["new_patients"]}
 
 
 def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:

@@ -70,38 +70,30 @@ class Pictures:
 
     def _of(self, file: Path) -> tuple[Pixels, ...]:
         grey = _reduced(native(file))
-        plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
+        plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2))
         info = self.reader
         if self.predictor is None or info is None:
             return (plain,)
         found = self.predictor.evidence(prepare(file, info.input)[np.newaxis], self.finding)[0]
         drawn = coloured(found, grey.astype(np.float32), Scale.of_reader(info))
-        return plain, _squared(np.rint(drawn).astype(np.uint8), _SIDE_PX)
+        return plain, _squared(np.rint(drawn).astype(np.uint8))
 
 
-def _squared(picture: Pixels, side_px: int) -> Pixels:
-    """Return a colour picture centred in a black square, reduced to fit."""
-    from PIL import Image  # noqa: PLC0415 - only pictures need it
+def _squared(picture: Pixels) -> Pixels:
+    """Return a colour picture centred in a black square."""
+    from PIL import Image, ImageOps  # noqa: PLC0415 - only pictures need it
 
-    reduced = Image.fromarray(picture)
-    reduced.thumbnail((side_px, side_px))
-    square = Image.new("RGB", (side_px, side_px))
-    square.paste(reduced, ((side_px - reduced.width) // 2, (side_px - reduced.height) // 2))
-    return np.asarray(square)
+    return np.asarray(ImageOps.pad(Image.fromarray(picture), (_SIDE_PX, _SIDE_PX)))
 
 
 def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
     """Return grey levels 0 to 255 reduced for the page; higher depths are scaled."""
-    from PIL import Image  # noqa: PLC0415 - only pictures need it
+    from PIL import Image, ImageOps  # noqa: PLC0415 - only pictures need it
 
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels, (0.5, 99.5))
         scaled = (pixels.astype(np.float32) - low) * (255 / max(high - low, 1))
         pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    scale = _SIDE_PX / max(image.size)
-    image = image.resize(
-        (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
-        Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BILINEAR,
-    )
-    return np.asarray(image)
+    smaller = max(pixels.shape) > _SIDE_PX
+    method = Image.Resampling.LANCZOS if smaller else Image.Resampling.BILINEAR
+    return np.asarray(ImageOps.contain(Image.fromarray(pixels), (_SIDE_PX, _SIDE_PX), method))

@@ -17,10 +17,10 @@ from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
+from pneumoscope.report.class_sections import findings_data, findings_section
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import augmentation_sheet
 from pneumoscope.report.figures.training import class_counts_of, learning_curves
-from pneumoscope.report.findings_sections import findings_data, findings_section
 from pneumoscope.report.new_patients_section import new_patients_section
 from pneumoscope.report.opening import Judged, opening_of
 from pneumoscope.report.outcome import outcome_sections

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pneumoscope.report.axes import (
     Point,
     floor_of,
-    interval,
     name_rows,
     new_figure,
     panels,
@@ -55,11 +54,19 @@ class Mark(NamedTuple):
     behind: tuple[Mark, ...] = ()
 
     def draw(self, axes: Axes, y: float) -> None:
-        """Draw it at a height."""
+        """Draw it with its interval at a height, or a note if it is undefined."""
         for other in self.behind:
             other.draw(axes, y)
         axes.plot(list(self.beside), [y] * len(self.beside), "|", ms=8, color=MUTED)
-        interval(axes, y, self.point, colour=self.colour, mark=self.mark, hollow=self.hollow)
+        value, low, high = self.point
+        if not math.isfinite(value):
+            look: dict[str, Any] = {"ha": "right", "va": "center", "color": MUTED, "size": 8.5}
+            axes.text(1, y, "not defined", transform=axes.get_yaxis_transform(), **look)
+            return
+        colour, alpha = self.colour, 0.5 if self.hollow else 1
+        axes.plot([low, high], [y, y], color=colour, linewidth=1.7, alpha=alpha)
+        inside = "none" if self.hollow else colour
+        axes.plot(value, y, self.mark, ms=6, mec=colour, mew=1.4, mfc=inside, clip_on=False)
 
     def values(self) -> list[float]:
         """Return the values that its panel must show."""

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from pneumoscope.report.axes import (
     UNIT_TICKS,
-    interval,
     label_axes,
     name_rows,
     new_figure,
@@ -19,7 +18,7 @@ from pneumoscope.report.axes import (
     shortened,
 )
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import up_to_one
+from pneumoscope.report.figures.forest import Mark, up_to_one
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, WIDE_IN
 from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
 
@@ -245,7 +244,7 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
     if sets.error_level is not None:
         right.axvline(promised, linestyle=":", color=MUTED, linewidth=1)
     for row, point in enumerate(points):
-        interval(right, row, point, colour=BLUE)
+        Mark(point).draw(right, row)
     up_to_one(right, [promised, *(value for point in points for value in point)])
     named = zip(names, counts, strict=True)
     name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])

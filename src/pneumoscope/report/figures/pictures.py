@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import new_figure, note, show_grey
+from pneumoscope.report.axes import new_figure, note
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.page import Picture
 from pneumoscope.report.style import WIDE_IN
@@ -56,11 +56,12 @@ def _plot_sheet(cells: Sequence[Cell], across: int) -> Figure:
     grid = figure.subplots(down * layers, across, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
-    for place, cell in enumerate(cells):
-        row, column = divmod(place, across)
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, across)
         _name(grid[row * layers, column], cell, lines=lines)
         for layer, image in enumerate(cell.images):
-            show_grey(grid[row * layers + layer, column], image)
+            place = grid[row * layers + layer, column]
+            place.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
     return figure
 
 
