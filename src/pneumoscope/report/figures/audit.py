@@ -22,9 +22,9 @@ from pneumoscope.report.axes import (
     write,
 )
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import Mark, Row, forest, table_of_rows
+from pneumoscope.report.figures.forest import Mark, Row, cells_of, forest
 from pneumoscope.report.style import BLUE, GREEN, NARROW_IN, PALETTE, PURPLE, VERMILLION
-from pneumoscope.report.tables import Floats, require_shape, table_of
+from pneumoscope.report.tables import Floats, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def images_per_patient(patients_by_images: Mapping[int, int]) -> Drawing:
 
     several = sum(patients for images, patients in counts if images > 1)
     facts = {"counts": patients_by_images, "several": several}
-    return Drawing("images_per_patient", table_of(("images", "patients"), counts), plot, facts)
+    return Drawing("images_per_patient", counts, plot, facts)
 
 
 def distributions(
@@ -94,16 +94,11 @@ def distributions(
             legend(figure, grid[0].patches, columns=len(classes))
         return figure
 
-    rows = (
+    rows = [
         (names[m], classes[c], edges[m, b], edges[m, b + 1], shares[m, c, b])
         for m, c, b in np.ndindex(shares.shape)
-    )
-    return Drawing(
-        "distributions",
-        table_of(("measure", "label", "from", "to", "share"), rows),
-        plot,
-        {"names": names, "classes": told},
-    )
+    ]
+    return Drawing("distributions", rows, plot, {"names": names, "classes": told})
 
 
 def distributions_of(
@@ -179,8 +174,7 @@ def clue_areas(clues: Sequence[Clue]) -> Drawing:
             figure.axes[0].annotate(text, (1.02, y), xycoords=place, va="center")
         return figure
 
-    header = ("clue", "kind", "auc", "low", "high")
-    return Drawing("clue_areas", table_of_rows(header, rows), plot, {"clues": clues})
+    return Drawing("clue_areas", cells_of(rows), plot, {"clues": clues})
 
 
 def _clue_scale(axes: Axes, values: list[float]) -> None:

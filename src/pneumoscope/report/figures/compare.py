@@ -23,11 +23,10 @@ from pneumoscope.report.figures.forest import (
     Row,
     around_zero,
     difference_mark,
-    forest,
-    table_of_rows,
+    forest_drawing,
 )
 from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, WIDE_IN
-from pneumoscope.report.tables import Floats, table_of
+from pneumoscope.report.tables import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,12 +74,7 @@ def differences(found: Comparison) -> Drawing:
             cells = (first, second, key, *point)
             rows.append(Row(title, (mark,), f"{first} minus {second}", cells=(cells,)))
     scale = around_zero("second better  ←  →  first better")
-    return Drawing(
-        "differences",
-        table_of_rows(("first", "second", "number", "difference", "low", "high"), rows),
-        lambda: forest(rows, scale=scale),
-        {"pairs": found.pairs, "short": short},
-    )
+    return forest_drawing("differences", rows, {"pairs": found.pairs, "short": short}, scale=scale)
 
 
 def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawing:
@@ -103,12 +97,10 @@ def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawi
                 marks.append(difference_mark(point_of(value), apart=apart))
                 cells.append((title, name, key, *point_of(value), "yes" if apart else "no"))
             rows.append(Row(shortened(name), tuple(marks), title, cells=tuple(cells)))
-    header = ("pair", "class", "number", "difference", "low", "high", "beyond_chance")
-    return Drawing(
-        "class_differences",
-        table_of_rows(header, rows),
-        lambda: forest(rows, ("AUC", "Sensitivity"), scale=around_zero(ticks=4), width_in=WIDE_IN),
-        {"pairs": found.pairs, "names": names, "classes": found.labels.names},
+    facts = {"pairs": found.pairs, "names": names, "classes": found.labels.names}
+    titles, scale = ("AUC", "Sensitivity"), around_zero(ticks=4)
+    return forest_drawing(
+        "class_differences", rows, facts, titles=titles, scale=scale, width_in=WIDE_IN
     )
 
 
@@ -129,14 +121,14 @@ def seed_dots(
         known: A spread to show beside the accuracies; None if there is none.
         kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
-    rows = (
+    rows = [
         (name, recipe if recipe >= 0 else "", *own)
         for name, recipe, own in zip(names, group, values, strict=True)
-    )
+    ]
     accuracies = [own[1] for own in values if math.isfinite(own[1])] or [math.nan]
     return Drawing(
         "seed_dots",
-        table_of(("reader", "recipe", *(key for key, _ in NUMBERS)), rows),
+        rows,
         lambda: _plot_dots(np.array(values), group, known, kept),
         {"n": len(names), "low": min(accuracies), "high": max(accuracies)},
     )
@@ -205,14 +197,14 @@ def seed_losses(
         epochs: The epoch whose weights each run kept, from 1 on.
         kept: The number of the run that was kept.
     """
-    rows = (
+    rows = [
         (name, epoch, loss, "yes" if epoch == best else "")
         for name, own, best in zip(names, losses, epochs, strict=True)
         for epoch, loss in enumerate(own, 1)
-    )
+    ]
     return Drawing(
         "seed_losses",
-        table_of(("run", "epoch", "val_loss", "kept"), rows),
+        rows,
         lambda: _plot_losses(names[kept], losses, epochs, kept),
         {"n": len(names), "kept": names[kept], "loss": losses[kept][epochs[kept] - 1]},
     )

@@ -25,7 +25,6 @@ from pneumoscope.report.axes import (
 )
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
-from pneumoscope.report.tables import columns_of, table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +71,7 @@ def precision_recall(
     columns = (curve.recall, curve.precision, curve.low, curve.high)
     return Drawing(
         "precision_recall",
-        columns_of(("recall", "precision", "low", "high"), *columns),
+        list(zip(*columns, strict=True)),
         plot,
         {"area": average_precision, "point": point, "prevalence": prevalence},
     )
@@ -85,16 +84,13 @@ def net_benefit(curve: DecisionCurve, threshold: float | None = None) -> Drawing
         curve: What ``evaluate`` computed.
         threshold: The threshold in use.
     """
-    none = ["0"] * len(curve.threshold)
+    columns = (curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all)
     return Drawing(
         "net_benefit",
-        columns_of(
-            ("threshold", "reader", "low", "high", "treat_all", "treat_none"),
-            curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all, none,
-        ),
+        [(*row, "0") for row in zip(*columns, strict=True)],
         lambda: _plot_benefit(curve, threshold),
         {"useful": curve.useful()},
-    )  # fmt: skip
+    )
 
 
 def _plot_benefit(curve: DecisionCurve, threshold: float | None) -> Figure:
@@ -151,7 +147,7 @@ def reliability_diagram(bins: Reliability, ece: str = "") -> Drawing:
     columns = (bins.n, bins.probability, bins.observed, bins.low, bins.high)
     return Drawing(
         "reliability_diagram",
-        columns_of(("images", "mean_probability", "share_positive", "low", "high"), *columns),
+        list(zip(*columns, strict=True)),
         plot,
         {"bins": bins, "agree": agree, "ece": ece},
     )
@@ -174,13 +170,8 @@ def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
             axes.text(0.96, 0.06, f"ECE {error.text()}", ha="right", size=9)
         return figure
 
-    rows = ((name, *row) for name, *own in each for row in zip(*own, strict=True))
-    return Drawing(
-        "class_reliability",
-        table_of(("class", "mean_probability", "share_of_class", "images"), rows),
-        plot,
-        {"found": found},
-    )
+    rows = [(name, *row) for name, *own in each for row in zip(*own, strict=True)]
+    return Drawing("class_reliability", rows, plot, {"found": found})
 
 
 def _binned(

@@ -14,8 +14,8 @@ from pneumoscope.report.axes import (
     panels,
     point_of,
 )
+from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
-from pneumoscope.report.tables import Table, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 RATES = (("auc", "AUC"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity"))
 """What is shown of groups and findings: keys and titles."""
-RATE_ENDS = tuple(f"{key}{end}" for key, _ in RATES for end in ("", "_low", "_high"))
-"""The columns of their tables."""
 
 Scale = Callable[["Axes", list[float]], None]
 """Sets the horizontal axis of a panel for its values."""
@@ -91,9 +89,16 @@ class Row(NamedTuple):
     cells: tuple[tuple[object, ...], ...] = ()
 
 
-def table_of_rows(header: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Return the table of a forest plot."""
-    return table_of(header, (cells for row in rows for cells in row.cells))
+def cells_of(rows: Sequence[Row]) -> list[tuple[object, ...]]:
+    """Return the rows of the table of a forest plot."""
+    return [cells for row in rows for cells in row.cells]
+
+
+def forest_drawing(
+    kind: str, rows: Sequence[Row], facts: Mapping[str, object], **look: Any
+) -> Drawing:
+    """Return a forest plot with its data; see ``Drawing`` and ``forest``."""
+    return Drawing(kind, cells_of(rows), lambda: forest(rows, **look), facts)
 
 
 def rated_row(

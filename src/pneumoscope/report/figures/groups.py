@@ -12,16 +12,14 @@ from pneumoscope.evaluation.numbers import SMALL
 from pneumoscope.report.axes import floor_of, new_figure, note, panels, point_of, shortened
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
-    RATE_ENDS,
     RATES,
     Mark,
     Row,
     forest,
+    forest_drawing,
     rated_row,
-    table_of_rows,
 )
 from pneumoscope.report.style import BLUE, MUTED, NARROW_IN, VERMILLION
-from pneumoscope.report.tables import table_of
 from pneumoscope.report.words import NAMES
 
 if TYPE_CHECKING:
@@ -59,12 +57,8 @@ def subgroup_forest(groups: Sequence[Group], everything: Mapping[str, Estimate],
     ]  # fmt: skip
     rows = [first._replace(bold=True), *others]
     everywhere = [mark.point[0] for mark in first.marks]
-    return Drawing(
-        "subgroup_forest",
-        table_of_rows(("column", "group", "images", "few_images", *RATE_ENDS), rows),
-        lambda: forest(rows, _TITLES, reference=everywhere),
-        {"everything": everything, "groups": groups},
-    )
+    facts = {"everything": everything, "groups": groups}
+    return forest_drawing("subgroup_forest", rows, facts, titles=_TITLES, reference=everywhere)
 
 
 def finding_forest(found: FindingNumbers) -> Drawing:
@@ -76,12 +70,7 @@ def finding_forest(found: FindingNumbers) -> Drawing:
         )
         for name, n, own in zip(found.names, found.counts, found.by_finding, strict=True)
     ]  # fmt: skip
-    return Drawing(
-        "finding_forest",
-        table_of_rows(("finding", "labelled", "positive", *RATE_ENDS), rows),
-        lambda: forest(rows, _TITLES),
-        {"found": found},
-    )
+    return forest_drawing("finding_forest", rows, {"found": found}, titles=_TITLES)
 
 
 _NEW = ("sensitivity", "specificity", "auc", "ece")
@@ -107,7 +96,7 @@ def new_patients_forest(found: NewPatients) -> Drawing:
     rows += [Row(_EXPECTED, tuple(_of_all(expected.get(name)) for name in _NEW), bold=True)]
     return Drawing(
         "new_patients_forest",
-        table_of(("group", "number", "value", "low", "high", "promised_by_block"), told),
+        told,
         lambda: forest(rows, [NAMES[name] for name in _NEW], scale=_within, across=2),
         {"found": found, "names": {name: NAMES[name] for name in _NEW if name in expected}},
     )
@@ -150,15 +139,14 @@ def robustness_curves(found: Sequence[Corrupted]) -> Drawing:
         name: point_of(rows[-1].numbers["auc"])[0] for name, rows in _by_kind(found[1:]).items()
     }
     worst = min(last, key=lambda name: last[name] if math.isfinite(last[name]) else 2.0)
-    rows = (
+    rows = [
         (one.corruption, one.strength, float(one.amount), one.unit,
          *point_of(one.numbers["auc"]), one.changed.value or 0.0)
         for one in found[1:]
-    )  # fmt: skip
-    header = ("corruption", "strength", "amount", "unit", "auc", "low", "high", "changed")
+    ]  # fmt: skip
     return Drawing(
         "robustness_curves",
-        table_of(header, rows),
+        rows,
         lambda: _plot_robustness(found),
         {"plain": found[0].numbers, "kinds": len(last), "worst": worst, "lowest": last[worst]},
     )

@@ -20,7 +20,7 @@ from pneumoscope.report.axes import (
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import Mark, up_to_one
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, WIDE_IN
-from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, Integers, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,12 +46,12 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str]) -> Drawing:
     totals = matrix.sum(axis=1, keepdims=True).astype(np.float64)
     shares = np.full((*matrix.shape, 1), np.nan)
     np.divide(matrix[..., None], totals[..., None], out=shares, where=totals[..., None] > 0)
-    rows = (
+    rows = [
         (classes[t], classes[c], matrix[t, c], shares[t, c, 0]) for t, c in np.ndindex(matrix.shape)
-    )
+    ]
     return Drawing(
         "confusion_matrix",
-        table_of(("truth", "conclusion", "images", "share_of_truth"), rows),
+        rows,
         lambda: _plot_matrix(matrix, shares, classes, columns="conclusion"),
         {"matrix": matrix, "classes": classes},
     )
@@ -62,10 +62,10 @@ def class_confusion(found: ClassNumbers) -> Drawing:
     names = found.labels.names
     matrix = np.array(found.confusion)
     shares = np.array([[point_of(cell) for cell in row] for row in found.shares])
-    rows = ((names[t], names[c], matrix[t, c], *shares[t, c]) for t, c in np.ndindex(matrix.shape))
+    rows = [(names[t], names[c], matrix[t, c], *shares[t, c]) for t, c in np.ndindex(matrix.shape)]
     return Drawing(
         "class_confusion",
-        table_of(("truth", "likeliest", "images", "share_of_truth", "low", "high"), rows),
+        rows,
         lambda: _plot_matrix(matrix, shares, names, columns="most probable class"),
         {"found": found},
     )
@@ -150,9 +150,10 @@ def score_distributions(
     totals = counts.sum(axis=1)
     return Drawing(
         "score_distributions",
-        columns_of(("from", "to", *classes), edges[:-1], edges[1:], *counts),
+        list(zip(edges[:-1], edges[1:], *counts, strict=True)),
         lambda: _plot_distributions(edges, counts, classes, threshold, zone),
         {"totals": totals, "classes": classes, "threshold": threshold, "zone": zone},
+        ("from", "to", *classes),
     )
 
 
@@ -212,14 +213,14 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
     """
     covered = list(zip(names, sets.coverage_by_class, strict=True))
     sizes = [(str(size), one) for size, one in enumerate(sets.sizes, 1)]
-    rows = (
+    rows = [
         (what, which, *point_of(one))
         for what, shares in (("possible classes", sizes), ("true class among them", covered))
         for which, one in shares
-    )
+    ]
     return Drawing(
         "prediction_sets",
-        table_of(("what", "which", "share", "low", "high"), rows),
+        rows,
         lambda: _plot_sets(sets, names, counts),
         {"sizes": sizes, "covered": covered},
     )

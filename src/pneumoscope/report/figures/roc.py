@@ -25,7 +25,7 @@ from pneumoscope.report.axes import (
 from pneumoscope.report.figures.compare import short_names
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, MUTED, PALETTE, VERMILLION
-from pneumoscope.report.tables import Floats, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, require_shape
 from pneumoscope.stats.roc import Roc, roc
 
 if TYPE_CHECKING:
@@ -134,9 +134,10 @@ def roc_curve(
         columns += _edges_at(band, curve.false_positive_rate)
     return Drawing(
         "roc_curve",
-        columns_of(header, *columns),
+        list(zip(*columns, strict=True)),
         lambda: _plot_one(curve, point, "\n".join(where), band, auc_range),
         {"area": curve.area, "range": auc_range, "where": where},
+        header,
     )
 
 
@@ -195,26 +196,20 @@ def roc_curves(found: Comparison) -> Drawing:
         hit, free = (point_of(numbers[key])[0] for key in ("sensitivity", "specificity"))
         lines.append(Line(short, x, y, numbers["auc"].text(), (1 - free, hit), curve))
         rows += [(short, *row) for row in zip(x, y, curve.low, curve.high, strict=True)]
-    return Drawing(
-        "roc_curves",
-        table_of(("reader", "false_positive_rate", "sensitivity", "low", "high"), rows),
-        lambda: _plot_together(lines),
-        {"lines": lines},
-    )
+    return Drawing("roc_curves", rows, lambda: _plot_together(lines), {"lines": lines})
 
 
 def class_roc(found: ClassNumbers, scores: ClassScores) -> Drawing:
     """Return the curve of each class against the rest: four in one square, more in a panel each."""
     lines = [_class_line(found, scores, k) for k in range(len(found.labels))]
-    rows = ((one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True))
+    rows = [(one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True)]
 
     def plot() -> Figure:
         if len(lines) > _TOGETHER:
             return _plot_apart(lines)
         return _plot_together([one._replace(name=shortened(one.name)) for one in lines])
 
-    header = ("class", "false_positive_rate", "sensitivity")
-    return Drawing("class_roc", table_of(header, rows), plot, {"lines": lines})
+    return Drawing("class_roc", rows, plot, {"lines": lines})
 
 
 def _class_line(found: ClassNumbers, scores: ClassScores, k: int) -> Line:

@@ -15,8 +15,7 @@ from pneumoscope.report.figures.forest import (
     Row,
     around_zero,
     difference_mark,
-    forest,
-    table_of_rows,
+    forest_drawing,
 )
 from pneumoscope.report.style import (
     BLUE,
@@ -28,7 +27,7 @@ from pneumoscope.report.style import (
     VERMILLION,
     WIDE_IN,
 )
-from pneumoscope.report.tables import columns_of, number, table_of
+from pneumoscope.report.tables import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,13 +61,8 @@ def level_differences(levels: Sequence[LevelDifference]) -> Drawing:
         cells = (one.question, one.name, *one.point, seeds, apart)
         rows.append(Row(one.name, (mark,), one.question, cells=(cells,)))
     scale = around_zero("base is better  ←  difference in AUC  →  level is better", least=0.01)
-    header = ("question", "level", "difference", "low", "high", "seeds", "apart")
-    return Drawing(
-        "level_differences",
-        table_of_rows(header, rows),
-        lambda: forest(rows, scale=scale, width_in=WIDE_IN),
-        {"levels": levels},
-    )
+    facts = {"levels": levels}
+    return forest_drawing("level_differences", rows, facts, scale=scale, width_in=WIDE_IN)
 
 
 def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]]) -> Drawing:
@@ -98,15 +92,15 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
         axes.legend(frameon=False, fontsize=8.5, loc="upper right")
         return figure
 
-    rows = (
+    rows = [
         (name, run, epoch, loss)
         for name, runs in each
         for run, own in enumerate(runs)
         for epoch, loss in enumerate(own, 1)
-    )
+    ]
     return Drawing(
         "loss_curves",
-        table_of(("level", "run", "epoch", "val_loss"), rows),
+        rows,
         plot,
         {"lowest": [(name, min(map(min, runs))) for name, runs in each if runs]},
     )
@@ -148,14 +142,13 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
         label_axes(axes, y="Accuracy")
         return figure
 
-    rows = (
+    rows = [
         (one.name, one.images, what, value)
         for one in ways
         for what in ("claimed", "kept", "held_out")
         for value in getattr(one, what)
-    )
-    table = table_of(("validation", "images", "what", "accuracy"), rows)
-    return Drawing("validation_spread", table, plot, {"ways": ways})
+    ]
+    return Drawing("validation_spread", rows, plot, {"ways": ways})
 
 
 Ticks = tuple[tuple[float, str], ...]
@@ -181,12 +174,13 @@ def parallel_coordinates(
         number: What that is.
         best: The number of the best trial.
     """
-    rows = ((k, *own, reached[k]) for k, own in enumerate(values))
+    rows = [(k, *own, reached[k]) for k, own in enumerate(values)]
     return Drawing(
         "parallel_coordinates",
-        table_of(("trial", *shown, number), rows),
+        rows,
         lambda: _plot_trials(shown, heights, reached, number, best),
         {"n": len(values), "axes": list(shown), "best": values[best]},
+        ("trial", *shown, number),
     )
 
 
@@ -243,5 +237,5 @@ def importance(names: Sequence[str], shares: Sequence[float]) -> Drawing:
         axes.grid(axis="x")
         return figure
 
-    table = columns_of(("field", "importance"), names, shares)
-    return Drawing("importance", table, plot, {"names": names, "shares": shares})
+    rows = list(zip(names, shares, strict=True))
+    return Drawing("importance", rows, plot, {"names": names, "shares": shares})

@@ -19,7 +19,7 @@ from pneumoscope.report.axes import (
 )
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, PALETTE, VERMILLION
-from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, Integers, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,10 +41,10 @@ def class_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers
         names = (splits, classes)
         raise OptionError("splits and classes", must="one name each at least", was=names)
     require_shape("counts", counts, (len(splits), len(classes)))
-    rows = ((splits[s], classes[c], counts[s, c]) for s, c in np.ndindex(counts.shape))
+    rows = [(splits[s], classes[c], counts[s, c]) for s, c in np.ndindex(counts.shape)]
     return Drawing(
         "class_counts",
-        table_of(("split", "label", "images"), rows),
+        rows,
         lambda: _plot_counts(splits, classes, counts),
         {"splits": splits, "classes": classes, "counts": counts},
     )
@@ -129,7 +129,7 @@ def learning_curves(
     at_end = {"loss": judged[-1], "accuracy": columns["val_accuracy"][-1]}
     return Drawing(
         "learning_curves",
-        columns_of(("epoch", *columns), x, *columns.values()),
+        list(zip(x, *columns.values(), strict=True)),
         lambda: _plot_learning(x, columns, best_epoch),
         {"epochs": x.size, "best": best_epoch, **at_end},
     )
