@@ -17,23 +17,8 @@ from pneumoscope.report.figures.groups import finding_forest
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
 from pneumoscope.report.page import Section
-from pneumoscope.report.words import PARTS, facts_of, images_of, ranges
-
-_OF_FINDING = {
-    "auc": "AUC",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV",
-    "ece": "calibration error",
-    "uncertain": "uncertain",
-}
-_CONCLUSIONS = {
-    "One class is concluded": "named",
-    "The group is concluded, kind uncertain": "kind_uncertain",
-    "UNCERTAIN": "uncertain",
-    "Correct, where one class is concluded": "right",
-    "True class among the possible ones": "coverage",
-}
+from pneumoscope.report.rendering import read_yaml
+from pneumoscope.report.words import PARTS, facts_of, images_of
 
 
 def class_sections(
@@ -70,7 +55,8 @@ def class_rows(own: ClassNumbers) -> list[tuple[str, int, Mapping[str, Estimate]
 
 def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
     """Return what is concluded and how often the true class is possible, a row a share."""
-    return tuple((title, getattr(sets, key).percent()) for title, key in _CONCLUSIONS.items())
+    names = read_yaml("names.yaml")["conclusions"]
+    return tuple((title, getattr(sets, key).percent()) for key, title in names.items())
 
 
 def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
@@ -119,13 +105,14 @@ def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "
         name: Put before the names of figures, where a page has several such sets.
     """
     numbers = found.numbers
-    shown = {key: title for key, title in _OF_FINDING.items() if key in numbers.by_finding[0]}
+    names = read_yaml("names.yaml")["of_finding"]
+    shown = {key: title for key, title in names.items() if key in numbers.by_finding[0]}
     rows = tuple(
         (
             finding,
             *(f"{n:,}" for n in (counts.labelled, counts.positive, counts.masked)),
             f"{threshold:.4g}",
-            *ranges(own, shown),
+            *(own[key].with_range() for key in shown),
         )
         for finding, counts, threshold, own in zip(
             numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True

@@ -26,17 +26,11 @@ from pneumoscope.report.figures.pictures import mean_images, picture_sheet
 from pneumoscope.report.figures.training import class_counts_of
 from pneumoscope.report.opening import words_of
 from pneumoscope.report.page import Report, Section, footer_of, write_report
+from pneumoscope.report.rendering import read_yaml
 from pneumoscope.report.tables import Pixels, Table
 
 _PICTURES: Final = 12
-_UNITS: Final = {
-    "width_px": "Width, px",
-    "height_px": "Height, px",
-    "aspect": "Width / height",
-    "bytes": "File size, bytes",
-    "brightness": "Brightness, 0-255",
-    "contrast": "Contrast, grey levels",
-}
+_UNITS: Final = read_yaml("names.yaml")["properties"]
 _LOGARITHMIC: Final = tuple(_UNITS[name] for name in ("bytes", "width_px", "height_px"))
 _FILES_SHOWN: Final = 12
 

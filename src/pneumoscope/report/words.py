@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from pneumoscope.evaluation.calibration import Calibration
@@ -87,11 +87,6 @@ def statements_of(
         Statement(name_of(key, names), numbers[key].with_range(), numbers[key].n, note)
         for key, note in notes.items()
     )
-
-
-def ranges(numbers: Numbers, keys: Iterable[str]) -> tuple[str, ...]:
-    """Return metrics with their intervals, as cells of a table."""
-    return tuple(numbers[key].with_range() for key in keys)
 
 
 def calibration_words(line: Calibration | VectorCalibration | None) -> str:

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.report.axes import (
-    label_axes,
-    new_figure,
-    one_panel,
-    point_of,
-    shortened,
-    whole_numbers,
-    write,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
     Row,
@@ -25,6 +17,7 @@ from pneumoscope.report.figures.forest import (
     difference_mark,
     forest_drawing,
 )
+from pneumoscope.report.plotting import point_of, shortened
 from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, WIDE_IN
 from pneumoscope.report.tables import Floats
 
@@ -150,7 +143,7 @@ def _plot_dots(
     labels = ["–" if g < 0 else str(g + 1) for g in groups] if several else [""]  # noqa: RUF001
     shown = [*values[np.isfinite(values)], *(known[:1] if known is not None else ())]
     floor = max(0.0, math.floor(20 * (min(shown, default=0.0) - 0.02)) / 20)
-    figure = new_figure(NARROW_IN, 5.2, gap=0.05)
+    figure = plotting.new_figure(NARROW_IN, 5.2, gap=0.05)
     grid = figure.subplots(2, 2, sharey=True).ravel()
     for axes, (key, title), own in zip(grid, NUMBERS, values.T, strict=True):
         if key == "accuracy" and known is not None:
@@ -213,17 +206,17 @@ def seed_losses(
 def _plot_losses(
     name: str, losses: Sequence[Sequence[float]], epochs: Sequence[int], kept: int
 ) -> Figure:
-    figure, axes = one_panel(NARROW_IN, 3.2)
+    figure, axes = plotting.one_panel(NARROW_IN, 3.2)
     lowest = [own[epoch - 1] for own, epoch in zip(losses, epochs, strict=True)]
     for row, own in enumerate(losses):
         colour, order, width, size = (BLUE, 3, 2.2, 8) if row == kept else (MUTED, 2, 1.1, 5)
         axes.plot(range(1, len(own) + 1), own, color=colour, linewidth=width, zorder=order)
         axes.plot(epochs[row], lowest[row], "o", ms=size, color=colour, zorder=order, clip_on=False)
     place = epochs[kept], lowest[kept]
-    write(axes, name, place, (0, -16), ha="center", weight="bold", color=INK, size=9.5)
+    plotting.write(axes, name, place, (0, -16), ha="center", weight="bold", color=INK, size=9.5)
     low, high = min(map(min, losses)), max(map(max, losses))
     axes.set_ylim(max(0.0, low - 0.22 * (high - low or 1)), None)
     axes.margins(x=0.08)
-    whole_numbers(axes, nbins=8, min_n_ticks=1)
-    label_axes(axes, x="Epoch", y="Validation loss")
+    plotting.whole_numbers(axes, nbins=8, min_n_ticks=1)
+    plotting.label_axes(axes, x="Epoch", y="Validation loss")
     return figure

@@ -6,15 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pneumoscope.report.axes import (
-    Point,
-    floor_of,
-    name_rows,
-    new_figure,
-    panels,
-    point_of,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.plotting import Point, point_of
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
 
 if TYPE_CHECKING:
@@ -118,7 +112,7 @@ def difference_mark(point: Point, *, apart: bool, seeds: Sequence[float] = ()) -
 
 def up_to_one(axes: Axes, values: list[float]) -> None:
     """Scale an axis of shares from below the lowest to 1, with its ends written."""
-    least = max(0.0, floor_of(values))
+    least = max(0.0, plotting.floor_of(values))
     ticks = [least, (least + 1) / 2, 1]
     axes.set(xlim=(least, 1.01), xticks=ticks, xticklabels=[f"{least:g}", "", "1"])
 
@@ -174,8 +168,8 @@ def forest(
         names.append(row.name)
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
-    figure = new_figure(width_in, down * (0.27 * len(names) + 0.75), gap=0.06)
-    grid = panels(figure, len(titles), across=across, share_y=True)
+    figure = plotting.new_figure(width_in, down * (0.27 * len(names) + 0.75), gap=0.06)
+    grid = plotting.panels(figure, len(titles), across=across, share_y=True)
     for place, (axes, title) in enumerate(zip(grid, titles, strict=True)):
         marks = [row.marks[place] for row in rows]
         axes.set_title(title)
@@ -184,5 +178,5 @@ def forest(
         for y, mark in zip(heights, marks, strict=True):
             mark.draw(axes, y)
         scale(axes, [value for mark in marks for value in mark.values()])
-        name_rows(axes, names, bold=bold)
+        plotting.name_rows(axes, names, bold=bold)
     return figure

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.numbers import SMALL
-from pneumoscope.report.axes import floor_of, new_figure, note, panels, point_of, shortened
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
     RATES,
@@ -19,6 +20,7 @@ from pneumoscope.report.figures.forest import (
     forest_drawing,
     rated_row,
 )
+from pneumoscope.report.plotting import point_of, shortened
 from pneumoscope.report.style import BLUE, MUTED, NARROW_IN, VERMILLION
 from pneumoscope.report.words import NAMES
 
@@ -86,7 +88,12 @@ def new_patients_forest(found: NewPatients) -> Drawing:
         for group in found.groups
     ]  # fmt: skip
     told += [
-        (_EXPECTED, name, *point_of(own.mean), math.nan if own.block is None else own.block)
+        (
+            _EXPECTED,
+            name,
+            *point_of(own.mean),
+            math.nan if own.block is None else own.block,
+        )
         for name, own in expected.items()
     ]
     rows = [
@@ -153,18 +160,15 @@ def robustness_curves(found: Sequence[Corrupted]) -> Drawing:
 
 
 def _by_kind(found: Sequence[Corrupted]) -> dict[str, list[Corrupted]]:
-    kinds: dict[str, list[Corrupted]] = {}
-    for row in found:
-        kinds.setdefault(row.corruption, []).append(row)
-    return kinds
+    return {name: list(rows) for name, rows in groupby(found, lambda row: row.corruption)}
 
 
 def _plot_robustness(found: Sequence[Corrupted]) -> Figure:
     kinds = _by_kind(found[1:])
     across = min(2, len(kinds))
-    least = max(0.0, floor_of([v for row in found for v in point_of(row.numbers["auc"])]))
-    figure = new_figure(NARROW_IN, 1.62 * math.ceil(len(kinds) / across) + 0.1, gap=0.05)
-    grid = panels(figure, len(kinds), across=across, share_y=True)
+    least = max(0.0, plotting.floor_of([v for row in found for v in point_of(row.numbers["auc"])]))
+    figure = plotting.new_figure(NARROW_IN, 1.62 * math.ceil(len(kinds) / across) + 0.1, gap=0.05)
+    grid = plotting.panels(figure, len(kinds), across=across, share_y=True)
     for axes, (name, rows) in zip(grid, kinds.items(), strict=True):
         _plot_corruption(axes, rows, plain=point_of(found[0].numbers["auc"])[0])
         axes.set_ylim(least, 1.005)
@@ -184,4 +188,4 @@ def _plot_corruption(axes: Axes, rows: list[Corrupted], *, plain: float) -> None
     axes.set(xlim=(0.6, len(x) + 0.4), xticks=x, xticklabels=amounts)
     axes.tick_params(labelsize=8.5)
     axes.grid(axis="y")
-    note(axes, rows[0].unit, up=4, size=8)
+    plotting.note(axes, rows[0].unit, up=4, size=8)

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pneumoscope.report.axes import (
-    UNIT_TICKS,
-    label_axes,
-    name_rows,
-    new_figure,
-    one_panel,
-    point_of,
-    shortened,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import Mark, up_to_one
+from pneumoscope.report.plotting import UNIT_TICKS, point_of, shortened
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, WIDE_IN
 from pneumoscope.report.tables import Floats, Integers, require_shape
 
@@ -84,7 +77,7 @@ def _plot_matrix(
     """
     n = len(classes)
     cell = {1: 1.5, 2: 1.5, 3: 1.3, 4: 1.15}.get(n, max(0.36, 4.6 / n))
-    figure, axes = one_panel(
+    figure, axes = plotting.one_panel(
         min(WIDE_IN, 1.9 + cell * n), 1.1 + (0.72 if n <= _WITH_INTERVALS else 0.8) * cell * n
     )
     for t, c in np.ndindex(n, n):
@@ -165,7 +158,7 @@ def _plot_distributions(
     zone: tuple[float, float] | None,
 ) -> Figure:
     """Draw one class upwards, the other downwards, on a scale of square roots."""
-    figure, axes = one_panel(NARROW_IN, 3.4)
+    figure, axes = plotting.one_panel(NARROW_IN, 3.4)
     heights = np.sqrt(counts)
     up, down = (max(1.0, float(side.max(initial=0))) for side in heights)
     room = 0.11 * (up + down)  # for the name of the class
@@ -187,7 +180,7 @@ def _plot_distributions(
     shown += [n for n in ticks if n <= 1.1 * up**2]
     axes.set_yticks(np.sign(shown) * np.sqrt(np.abs(shown)), [f"{abs(n):,}" for n in shown])
     axes.set(xlim=(0, 1), ylim=(-down - room, up + room), xticks=UNIT_TICKS)
-    label_axes(axes, x="Predicted probability", y="Images", grid=False)
+    plotting.label_axes(axes, x="Predicted probability", y="Images", grid=False)
     return figure
 
 
@@ -229,7 +222,7 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
 def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) -> Figure:
     """Draw bars of the sizes on the left, and a row a class on the right."""
     n = len(names)
-    figure = new_figure(WIDE_IN, 1.7 + 0.24 * n, gap=0.08)
+    figure = plotting.new_figure(WIDE_IN, 1.7 + 0.24 * n, gap=0.08)
     left, right = figure.subplots(1, 2)
     shares = [one.value or 0.0 for one in sets.sizes]
     left.bar(range(1, n + 1), shares, width=0.72, color=BLUE)
@@ -239,7 +232,7 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
     step = 1 if n <= _WITH_COUNTS else 2  # two-digit numbers side by side would touch
     left.set_xticks(range(1, n + 1, step))
     left.set_ylim(0, 1.12 * max([*shares, 0.1]))
-    label_axes(left, x="Possible classes", y="Share of images")
+    plotting.label_axes(left, x="Possible classes", y="Share of images")
     points = [point_of(one) for one in sets.coverage_by_class]
     promised = 1 - (sets.error_level or 0)
     if sets.error_level is not None:
@@ -248,6 +241,6 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
         Mark(point).draw(right, row)
     up_to_one(right, [promised, *(value for point in points for value in point)])
     named = zip(names, counts, strict=True)
-    name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])
+    plotting.name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])
     right.set_title("True class possible", color=MUTED, weight="normal", size=10)
     return figure

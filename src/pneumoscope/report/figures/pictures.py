@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import new_figure, note
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.page import Picture
 from pneumoscope.report.style import WIDE_IN
@@ -57,7 +57,7 @@ def _plot_sheet(cells: Sequence[Cell], across: int) -> Figure:
     height, width = cells[0].images[0].shape[:2]
     down = math.ceil(len(cells) / across)
     tall = down * (layers * (WIDE_IN / across * height / width + 0.05) + 0.2 * lines) + 0.12
-    figure = new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.03)
+    figure = plotting.new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.03)
     grid = figure.subplots(down * layers, across, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
@@ -79,7 +79,7 @@ def _name(axes: Axes, cell: Cell, *, lines: int) -> None:
     below = lines - bool(cell.title)
     axes.set_title(cell.title, pad=4 + 11.5 * below, size=9, weight="bold")
     text = cell.note + "\n" * (below - _lines(cell.note))
-    note(axes, text, up=3, size=8.5, va="bottom", linespacing=1.25)
+    plotting.note(axes, text, up=3, size=8.5, va="bottom", linespacing=1.25)
 
 
 def _as_jpeg(picture: Pixels | Floats) -> bytes:

@@ -9,21 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.report.axes import (
-    DASHES,
-    SQUARE_IN,
-    band,
-    diagonal,
-    legend,
-    mark_point,
-    one_panel,
-    point_of,
-    shortened,
-    small_squares,
-    unit_square,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.compare import short_names
 from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.plotting import DASHES, SQUARE_IN, point_of, shortened
 from pneumoscope.report.style import BLUE, MUTED, PALETTE, VERMILLION
 from pneumoscope.report.tables import Floats, require_shape
 from pneumoscope.stats.roc import Roc, roc
@@ -155,28 +144,28 @@ def _plot_one(
     edges: RocBand | None,
     auc_range: str,
 ) -> Figure:
-    figure, axes = one_panel(*SQUARE_IN)
+    figure, axes = plotting.one_panel(*SQUARE_IN)
     # A straight run is two points: a curve of 100,000 images must not weigh on the page.
     keep = _corners(curve.false_positive_rate, curve.sensitivity)
     fpr, tpr = curve.false_positive_rate[keep], curve.sensitivity[keep]
-    diagonal(axes)
+    plotting.diagonal(axes)
     if edges is None:
         axes.fill_between(fpr, tpr, color=BLUE, alpha=0.07, linewidth=0)
     else:
-        band(axes, edges.false_positive_rate, edges.low, edges.high, step="post")
+        plotting.band(axes, edges.false_positive_rate, edges.low, edges.high, step="post")
     axes.plot(fpr, tpr, color=BLUE, linewidth=2.2, clip_on=False, zorder=3)
     lift = 0.05 if auc_range else 0.0
     axes.text(0.96, 0.06 + lift, f"AUC {curve.area:.3f}", ha="right", size=15, weight="bold")
     axes.text(0.96, 0.045, auc_range, ha="right", color=MUTED, size=9.5)
     if point is not None:
         x, y = point
-        mark_point(axes, x, y)
+        plotting.mark_point(axes, x, y)
         aside = 0.04 if x < 0.55 else -0.04
         axes.text(  # below the curve, where there is room
             x + aside, max(y - 0.05, 0.34), where, va="top", linespacing=1.45,
             ha="left" if aside > 0 else "right",
         )  # fmt: skip
-    unit_square(axes, x="1 - specificity", y="Sensitivity")
+    plotting.unit_square(axes, x="1 - specificity", y="Sensitivity")
     return figure
 
 
@@ -232,28 +221,28 @@ def _class_line(found: ClassNumbers, scores: ClassScores, k: int) -> Line:
 
 def _plot_together(lines: Sequence[Line]) -> Figure:
     width, height = SQUARE_IN
-    figure, axes = one_panel(width, height + 0.3 + 0.26 * len(lines))
-    diagonal(axes)
+    figure, axes = plotting.one_panel(width, height + 0.3 + 0.26 * len(lines))
+    plotting.diagonal(axes)
     drawn = []
     for place, one in enumerate(lines):
         colour = PALETTE[place % len(PALETTE)]
         dashes = DASHES[(place + place // len(PALETTE)) % len(DASHES)]
         if one.band is not None and len(lines) <= _BANDS:
             edges = one.band.low, one.band.high
-            band(axes, one.fpr, *edges, step="post", color=colour, alpha=0.12)
+            plotting.band(axes, one.fpr, *edges, step="post", color=colour, alpha=0.12)
         drawn += axes.plot(
             one.fpr, one.tpr, dashes, color=colour, linewidth=2, clip_on=False, zorder=3,
             drawstyle="default" if one.band is None else "steps-post", label=one.label,
         )  # fmt: skip
         _mark(axes, one, colour, size=7)
-    unit_square(axes, x="1 - specificity", y="Sensitivity")
-    legend(figure, drawn, columns=1, below=True)
+    plotting.unit_square(axes, x="1 - specificity", y="Sensitivity")
+    plotting.legend(figure, drawn, columns=1, below=True)
     return figure
 
 
 def _plot_apart(lines: Sequence[Line]) -> Figure:
     names = [one.name for one in lines]
-    figure, grid = small_squares(names, x="1 - specificity", y="Sensitivity")
+    figure, grid = plotting.small_squares(names, x="1 - specificity", y="Sensitivity")
     for axes, one in zip(grid, lines, strict=True):
         axes.plot(one.fpr, one.tpr, color=BLUE, clip_on=False, zorder=3)
         _mark(axes, one, VERMILLION, size=5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.report.axes import DASHES, Point, label_axes, one_panel, whole_numbers, write
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
     Row,
@@ -17,6 +17,7 @@ from pneumoscope.report.figures.forest import (
     difference_mark,
     forest_drawing,
 )
+from pneumoscope.report.plotting import DASHES, Point
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -76,7 +77,7 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
     each = list(zip(names, losses, strict=True))
 
     def plot() -> Figure:
-        figure, axes = one_panel(NARROW_IN, 3.3)
+        figure, axes = plotting.one_panel(NARROW_IN, 3.3)
         for k, (name, runs) in enumerate(each):
             for run, own in enumerate(runs):
                 axes.plot(
@@ -87,8 +88,8 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
         if every:
             top = float(np.quantile(every, 0.97)) * 1.15
             axes.set_ylim(max(0.0, min(every) * 0.9), top)
-        whole_numbers(axes, nbins=8, min_n_ticks=1)
-        label_axes(axes, x="Epoch", y="Validation loss")
+        plotting.whole_numbers(axes, nbins=8, min_n_ticks=1)
+        plotting.label_axes(axes, x="Epoch", y="Validation loss")
         axes.legend(frameon=False, fontsize=8.5, loc="upper right")
         return figure
 
@@ -130,7 +131,7 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
 
     def plot() -> Figure:
         generator = np.random.default_rng(0)  # of where dots stand, so that they can be told apart
-        figure, axes = one_panel(NARROW_IN, 3.6)
+        figure, axes = plotting.one_panel(NARROW_IN, 3.6)
         for k, one in enumerate(ways):
             place = k - 0.15 + generator.uniform(-0.1, 0.1, len(one.claimed))
             axes.plot(place, one.claimed, "o", ms=3, color=MUTED, alpha=0.6, linewidth=0)
@@ -139,7 +140,7 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
         axes.set_xticks(range(len(ways)), [f"{one.name}\n{one.images:,} images" for one in ways])
         axes.set_xlim(-0.6, len(ways) - 0.4)
         axes.yaxis.set_major_formatter("{x:.0%}")
-        label_axes(axes, y="Accuracy")
+        plotting.label_axes(axes, y="Accuracy")
         return figure
 
     rows = [
@@ -195,7 +196,7 @@ def _plot_trials(
     low, high = min(known, default=0.0), max(known, default=1.0)
     span = high - low or 1.0
     columns = {**shown, number: ((0.0, f"{low:.4f}"), (1.0, f"{high:.4f}"))}
-    figure, axes = one_panel(WIDE_IN, 3.4)
+    figure, axes = plotting.one_panel(WIDE_IN, 3.4)
     for k, (own, value) in enumerate(zip(heights, reached, strict=True)):
         whole = math.isfinite(value)
         path = [*own, (value - low) / span if whole else math.nan]
@@ -209,7 +210,7 @@ def _plot_trials(
         axes.axvline(x, color=INK, linewidth=0.8, zorder=0)
         for height, text in ticks:
             look = {"size": 8, "color": MUTED, "va": "center", "annotation_clip": False}
-            write(axes, text, (x, height), (4, 0), **look)
+            plotting.write(axes, text, (x, height), (4, 0), **look)
     axes.set_xticks(range(len(columns)), list(columns))
     axes.set(yticks=[], xlim=(-0.15, len(shown) + 0.45))
     axes.spines[:].set_visible(False)
@@ -226,10 +227,10 @@ def importance(names: Sequence[str], shares: Sequence[float]) -> Drawing:
     """
 
     def plot() -> Figure:
-        figure, axes = one_panel(NARROW_IN, 0.34 * len(names) + 0.6)
+        figure, axes = plotting.one_panel(NARROW_IN, 0.34 * len(names) + 0.6)
         axes.barh(range(len(names)), shares, height=0.6, color=BLUE)
         for y, share in enumerate(shares):
-            write(axes, f"{share:.0%}", (share, y), (4, 0), va="center", size=9, color=INK)
+            plotting.write(axes, f"{share:.0%}", (share, y), (4, 0), va="center", size=9, color=INK)
         axes.set_yticks(range(len(names)), list(names))
         axes.set(xlim=(0, max([0.01, *shares]) * 1.15), ylim=(len(names) - 0.5, -0.5))
         axes.xaxis.set_major_formatter("{x:.0%}")
