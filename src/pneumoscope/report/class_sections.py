@@ -37,7 +37,7 @@ def class_sections(
         return []
     canvas = canvas.about(found.part, **facts_of(found))
     main = list(_each_class(own, scores, canvas))
-    return main if brief else [*main, *_calibration(own, scores, canvas), *_possible(own, canvas)]
+    return main if brief else [*main, *_probabilities(own, scores, canvas)]
 
 
 def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -79,21 +79,14 @@ def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[S
     yield canvas.section("class_confusion", rows=rows)
 
 
-def _calibration(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
-    """Yield the reliability of each class's probability."""
+def _probabilities(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
+    """Yield the reliability of each class's probability, and the prediction sets."""
     if scores.classes is not None:
-        diagrams = class_reliability(own, scores.classes)
-        yield canvas.section(
-            "class_calibration", numbers=own, figures={"class-reliability": diagrams}
-        )
-
-
-def _possible(own: ClassNumbers, canvas: Canvas) -> Iterator[Section]:
-    """Yield the prediction sets: conclusions, sizes and coverage."""
+        figures = {"class-reliability": class_reliability(own, scores.classes)}
+        yield canvas.section("class_calibration", numbers=own, figures=figures)
     if own.sets is not None:
-        figure = prediction_sets(own.sets, own.labels.names, own.counts)
-        rows = set_rows(own.sets)
-        yield canvas.section("class_sets", figures={"class-sets": figure}, rows=rows)
+        figures = {"class-sets": prediction_sets(own.sets, own.labels.names, own.counts)}
+        yield canvas.section("class_sets", figures=figures, rows=set_rows(own.sets))
 
 
 def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "") -> Section:

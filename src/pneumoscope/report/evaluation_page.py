@@ -25,6 +25,7 @@ from pneumoscope.report.words import calibration_words, facts_of, images_of
 from pneumoscope.runs import files_written_whole, provenance
 
 _PAGE = "report.html"
+_ALONE = "This is one training with one seed; another seed gives a different reader."
 
 
 def write_evaluation_page(
@@ -55,7 +56,9 @@ def write_evaluation_page(
         OutputError: The folder cannot be written to.
     """
     facts = provenance(**(origin or {}), **_asked(found, info))
-    opening = opening_of(found, more=_of_the_training(found, info), generated=generated)
+    of_classes = info if isinstance(found, Evaluation) else None
+    alone = of_classes is not None and not of_classes.training.get("members")
+    opening = opening_of(found, more=(_ALONE,) if alone else (), generated=generated)
     with files_written_whole(folder) as new:
         canvas = Canvas(new / "figures", level=found.question.level)
         sections = [
@@ -106,14 +109,6 @@ def _asked(found: Judged, info: ModelInfo | None) -> dict[str, object]:
         "unit": question.per,
         "aggregate": question.aggregate if question.per != "image" else None,
     }
-
-
-def _of_the_training(found: Judged, info: ModelInfo | None) -> tuple[str, ...]:
-    """Return additional caveats about the training."""
-    several = isinstance(found, FindingsEvaluation)
-    if several or info is None or info.training.get("members"):
-        return ()
-    return ("This is one training with one seed; another seed gives a different reader.",)
 
 
 def _data(found: Evaluation, canvas: Canvas) -> Section:

@@ -91,26 +91,19 @@ def _main_figures(found: Evaluation, scores: Scores) -> Iterator[tuple[str, Draw
         yield "roc", _roc(found, scores)
         if found.curves is not None:
             recall, precision = found["sensitivity"].value, found["ppv"].value
-            yield (
-                "precision-recall",
-                precision_recall(
-                    found.curves.precision_recall,
-                    prevalence=found["prevalence"].value or 0.0,
-                    average_precision=found["average_precision"].value,
-                    point=None if recall is None or precision is None else (recall, precision),
-                ),
+            curve = precision_recall(
+                found.curves.precision_recall,
+                prevalence=found["prevalence"].value or 0.0,
+                average_precision=found["average_precision"].value,
+                point=None if recall is None or precision is None else (recall, precision),
             )
+            yield "precision-recall", curve
     zone = found.policy.zone if found.policy is not None else None
-    yield (
-        "scores",
-        score_distributions(
-            scores.label,
-            scores.probability,
-            classes=names,
-            threshold=found.threshold.value,
-            zone=zone,
-        ),
+    threshold = found.threshold.value
+    distributions = score_distributions(
+        scores.label, scores.probability, classes=names, threshold=threshold, zone=zone
     )
+    yield "scores", distributions
 
 
 def _roc(found: Evaluation, scores: Scores) -> Drawing:

@@ -18,7 +18,6 @@ from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
 from pneumoscope.report.class_sections import findings_data, findings_section
-from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.pictures import augmentation_sheet
 from pneumoscope.report.figures.training import class_counts_of, learning_curves
 from pneumoscope.report.new_patients_section import new_patients_section
@@ -139,15 +138,12 @@ def _data(data: PreparedData, canvas: Canvas) -> Section:
     )
 
 
-def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Iterator[Section]:
-    """Yield the section that shows augmented training images; none for a linear probe."""
-    if not recipe.learning.probe:
-        sheet = _augmentation_sheet(recipe, data)
-        yield canvas.section("augmentation", figures={"augmentation": sheet})
-
-
-def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5) -> Drawing:
-    """Return two training images of each class with augmented versions."""
+def _augmentation(
+    canvas: Canvas, recipe: Recipe, data: PreparedData, *, columns: int = 5
+) -> Iterator[Section]:
+    """Yield two training images of each class with augmented versions; none for a probe."""
+    if recipe.learning.probe:
+        return
     import torch  # noqa: PLC0415 - the report's other figures do without
 
     from pneumoscope.training.augment import augment  # noqa: PLC0415
@@ -165,6 +161,6 @@ def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5)
         changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
-    return augmentation_sheet(
-        originals, pixels.reshape(len(chosen), columns, *originals.shape[1:]), labels
-    )
+    shape = (len(chosen), columns, *originals.shape[1:])
+    sheet = augmentation_sheet(originals, pixels.reshape(shape), labels)
+    yield canvas.section("augmentation", figures={"augmentation": sheet})

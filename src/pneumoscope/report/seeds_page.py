@@ -15,7 +15,6 @@ from pneumoscope.report.comparison_page import (
     ALIKE,
     REPORT_NETWORK,
     REPORT_SPREAD,
-    detectable,
     spread_text,
 )
 from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
@@ -27,11 +26,6 @@ from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS, name_of
 from pneumoscope.runs import RunFolder, files_written_whole
 from pneumoscope.training.log import read_log
 
-_SHOWN = (
-    "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision",
-    "brier", "ece", "classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc",
-    "classes_kappa",
-)  # fmt: skip
 _NAMES = {
     **NAMES,
     **read_yaml("names.yaml")["runs"],
@@ -191,12 +185,11 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     order += [key for key in group.mean if key not in _NAMES]
     return canvas.about(part).section(
         "seeds",
-        statements=_statements(runs, part, _SHOWN, digits=4),
+        statements=_statements(runs, part, read_yaml("sections.yaml")["seeds"]["shown"], digits=4),
         figures={"seeds": replace(figure, kind="seed_runs")},
-        rows=[
-            (_name(key, findings=findings), runs.of(key, part), detectable(group, key))
-            for key in order
-        ],
+        rows=[(_name(key, findings=findings), runs.of(key, part), key) for key in order],
+        group=group,
+        alike=ALIKE,
         of_kept=runs.kept,
         name=PARTS[part],
         n=len(numbers),
