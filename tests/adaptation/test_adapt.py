@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from PIL import Image
 
 from helpers.conv_model import chest_like, conv_info, write_conv
@@ -77,6 +78,25 @@ def test_moments_are_those_of_numpy(tmp_path: Path) -> None:
     both = found.mixed(np.array([0.5, 0.5]))
     assert both.mean[0] == pytest.approx(blur.mean(), rel=1e-5)
     assert both.variance[0] == pytest.approx(blur.var(), rel=1e-3)
+
+
+def test_a_channel_that_hardly_varies_around_a_large_mean_is_measured(tmp_path: Path) -> None:
+    """In float32, its mean square does not determine its variance, nor the sign of it."""
+    path = write_conv(tmp_path / "model.onnx")
+    graph = onnx.load(path)
+    layers = layers_of(graph, path)
+    pixels, label = chest_like(64, ill=0.5)
+    batches = batches_of(pixels, np.eye(2)[label], size=64)
+    plain = by_class(graph, layers, batches)
+    (bias,) = (one for one in graph.graph.initializer if one.name == "first_bias")
+    bias.CopyFrom(numpy_helper.from_array(np.full(3, 1000, np.float32), bias.name))
+    moved = by_class(graph, layers, batches)
+    np.testing.assert_allclose(moved.mean[:, 0], plain.mean[:, 0] + 1000, rtol=1e-5)
+    np.testing.assert_allclose(moved.variance[:, 0], plain.variance[:, 0], rtol=0.01)
+    constant = Moments(moved.mean, np.zeros_like(moved.variance), moved.weight)
+    found = behind_adapted(graph, layers, batches, reference=constant, share=0.5)
+    assert np.isfinite(found.mean).all()
+    assert (found.variance >= 0).all()
 
 
 @pytest.mark.parametrize("half", [False, True])

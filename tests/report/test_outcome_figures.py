@@ -52,7 +52,7 @@ from pneumoscope.report.figures.compare import seed_dots_of, short_names
 from pneumoscope.report.figures.drawing import Cell
 from pneumoscope.report.figures.pictures import pictures_of_page
 from pneumoscope.report.figures.roc import roc_of
-from pneumoscope.report.mistakes import worst_rows
+from pneumoscope.report.pictures import worst_rows
 
 NAN = math.nan
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from pneumoscope.report import (
     write_report,
 )
 from pneumoscope.report.page import NOTICE, Picture
+from pneumoscope.report.rendering import environment, read_yaml
 
 HOSTILE = '<script>alert("x")</script> & "quoted" <img src=http://evil.example/a.png onerror=x>'
 
@@ -271,3 +273,22 @@ def test_where_it_cannot_be_written_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="choose another folder"):
         write_report(tmp_path / "file" / "report.html", plain())
     assert sorted(left.name for left in tmp_path.iterdir()) == ["file", "report.html"]
+
+
+@pytest.mark.parametrize("file", ["pages.yaml", "sections.yaml", "figures.yaml"])
+def test_the_texts_of_a_file_are_templates_that_compile(file: str) -> None:
+    def texts(value: object) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from (text for item in (*value.keys(), *value.values()) for text in texts(item))
+
+    for kind, entry in read_yaml(file).items():
+        for text in texts(entry):
+            assert environment().from_string(text) is not None, kind
+        if file == "figures.yaml":
+            assert {"title", "caption", "summary"} <= set(entry), kind
+        if "numbers" in entry:
+            assert set(entry["numbers"]) <= set(
+                read_yaml("names.yaml")[entry.get("names", "metrics")]
+            )

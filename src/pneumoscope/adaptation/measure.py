@@ -9,13 +9,13 @@ import numpy as np
 from pneumoscope.adaptation.layers import SMALLEST_VARIANCE, Layer, Moments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import onnx
     import onnxruntime
     from numpy.typing import NDArray
 
-_MEANS, _SECONDS = "channel_means", "channel_seconds"
+_MEANS, _VARIANCES = "channel_means", "channel_variances"
 _PLACES, _IMAGES = "channel_places", "channel_images"
 _KNOWN = "known_mean", "known_variance"
 _AXES_ARE_INPUTS = 18  # of ReduceMean, from this opset version on
@@ -54,8 +54,10 @@ def by_class(
     second: NDArray[np.float64] | None = None
     weight: NDArray[np.float64] | None = None
     for batch in batches:
-        mean, square = session.run([_MEANS, _SECONDS], {"pixels": batch.pixels[:, None]})
-        sums = [batch.classes.T @ found.astype(np.float64) for found in (mean, square)]
+        sums = [
+            batch.classes.T @ found
+            for found in _moments(session, {"pixels": batch.pixels[:, None]})
+        ]
         first = sums[0] if first is None else first + sums[0]
         second = sums[1] if second is None else second + sums[1]
         own = batch.classes.sum(0)
@@ -94,17 +96,31 @@ def behind_adapted(
     images, first, second = 0.0, np.zeros(channels), np.zeros(channels)
     for batch in batches:
         known = reference.mixed(batch.classes.mean(0))
-        feed = {
+        feed: dict[str, NDArray[Any]] = {
             "pixels": batch.pixels[:, None],
             _KNOWN[0]: known.mean.astype(np.float32),
             _KNOWN[1]: known.variance.astype(np.float32),
         }
-        mean, square = session.run([_MEANS, _SECONDS], feed)
+        mean, square = _moments(session, feed)
         images += len(batch.pixels)
-        first += mean.astype(np.float64).sum(0)
-        second += square.astype(np.float64).sum(0)
+        first += mean.sum(0)
+        second += square.sum(0)
     average = first / images
     return Moments(average, np.maximum(second / images - average**2, 0.0), np.array(images))
+
+
+def _moments(
+    session: onnxruntime.InferenceSession, feed: Mapping[str, NDArray[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and mean square of each channel and image, [n, channels] each.
+
+    The graph returns variances: in float32, the mean square of a channel that is nearly constant
+    does not determine its variance, not even the sign.
+    """
+    mean, variance = (
+        found.astype(np.float64) for found in session.run([_MEANS, _VARIANCES], dict(feed))
+    )
+    return mean, variance + mean**2
 
 
 def _session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -118,7 +134,7 @@ def _session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _measuring(model: onnx.ModelProto, layers: Sequence[Layer], share: float | None) -> bytes:
-    """Return a graph whose outputs are mean and mean square of each image, [n, channels].
+    """Return a graph whose outputs are mean and variance of each image, [n, channels].
 
     With a share, the layers are normalised, and the graph takes the moments of the channels as
     input.
@@ -139,7 +155,7 @@ def _measuring(model: onnx.ModelProto, layers: Sequence[Layer], share: float | N
         nodes.append(node)
         if place in by_place:
             nodes += writer.measured(node, by_place[place])
-    for total, kind in ((_MEANS, "mean"), (_SECONDS, "second")):
+    for total, kind in ((_MEANS, "mean"), (_VARIANCES, "within")):
         flat = [f"{kind}_{number}_flat" for number in range(len(layers))]
         nodes += [
             helper.make_node("Flatten", [f"{kind}_{number}"], [name], axis=1)
@@ -151,7 +167,7 @@ def _measuring(model: onnx.ModelProto, layers: Sequence[Layer], share: float | N
     graph.node.extend(kept)
     graph.output.extend(
         helper.make_tensor_value_info(name, package.TensorProto.FLOAT, [None, None])
-        for name in (_MEANS, _SECONDS)
+        for name in (_MEANS, _VARIANCES)
     )
     if share is not None:
         graph.input.extend(
@@ -203,19 +219,22 @@ class _Writer:
         node.output[0] = raw
         nodes = [
             self._mean_of(raw, f"mean_{number}", _PLACES, [2, 3]),
-            make_node("Mul", [raw, raw], [f"squared_{number}"]),
-            self._mean_of(f"squared_{number}", f"second_{number}", _PLACES, [2, 3]),
+            make_node("Sub", [raw, f"mean_{number}"], [f"apart_{number}"]),
+            make_node("Mul", [f"apart_{number}", f"apart_{number}"], [f"squared_{number}"]),
+            self._mean_of(f"squared_{number}", f"within_{number}", _PLACES, [2, 3]),
         ]
         if self._share is None:
             return nodes
         nodes += [
             self._mean_of(f"mean_{number}", f"center_{number}", _IMAGES, [0]),
-            self._mean_of(f"second_{number}", f"power_{number}", _IMAGES, [0]),
+            self._mean_of(f"within_{number}", f"inside_{number}", _IMAGES, [0]),
+            make_node("Sub", [f"mean_{number}", f"center_{number}"], [f"offset_{number}"]),
+            make_node("Mul", [f"offset_{number}", f"offset_{number}"], [f"offsets_{number}"]),
+            self._mean_of(f"offsets_{number}", f"among_{number}", _IMAGES, [0]),
         ]
         known_mean, known_variance = (f"{known}_{number}" for known in _KNOWN)
         steps = (
-            ("Mul", ("center", "center"), "center_squared"),
-            ("Sub", ("power", "center_squared"), "variance_bare"),
+            ("Add", ("inside", "among"), "variance_bare"),
             ("Add", ("variance_bare", "small"), "variance"),
             ("Add", (known_variance, "small"), "wanted"),
             ("Mul", ("variance", "share_new"), "variance_new"),
@@ -229,7 +248,7 @@ class _Writer:
             ("Mul", (known_mean, "share_new"), "center_new"),
             ("Add", ("center_old", "center_new"), "goal"),
         )
-        own = {output for _, _, output in steps} | {"center", "power"}
+        own = {output for _, _, output in steps} | {"center", "inside", "among"}
         nodes += [
             make_node(
                 operator,

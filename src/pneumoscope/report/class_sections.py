@@ -1,28 +1,24 @@
-"""The sections of a page about a reader of more than two classes, beside its positive group."""
+"""The sections of a page about each class of more than two, or each of several findings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pneumoscope.data.prepared import PreparedData
 from pneumoscope.evaluation.estimate import Estimate
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multiclass.numbers import ClassNumbers
 from pneumoscope.evaluation.multiclass.sets import SetNumbers
+from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.curves import class_reliability
+from pneumoscope.report.figures.groups import finding_forest
 from pneumoscope.report.figures.outcome import class_confusion, prediction_sets
 from pneumoscope.report.figures.roc import class_roc
 from pneumoscope.report.page import Section
-from pneumoscope.report.words import facts_of
-
-_CONCLUSIONS = {
-    "One class is concluded": "named",
-    "The group is concluded, kind uncertain": "kind_uncertain",
-    "UNCERTAIN": "uncertain",
-    "Correct, where one class is concluded": "right",
-    "True class among the possible ones": "coverage",
-}
+from pneumoscope.report.rendering import read_yaml
+from pneumoscope.report.words import PARTS, facts_of, images_of
 
 
 def class_sections(
@@ -41,7 +37,7 @@ def class_sections(
         return []
     canvas = canvas.about(found.part, **facts_of(found))
     main = list(_each_class(own, scores, canvas))
-    return main if brief else [*main, *_calibration(own, scores, canvas), *_possible(own, canvas)]
+    return main if brief else [*main, *_probabilities(own, scores, canvas)]
 
 
 def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -59,7 +55,8 @@ def class_rows(own: ClassNumbers) -> list[tuple[str, int, Mapping[str, Estimate]
 
 def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
     """Return what is concluded and how often the true class is possible, a row a share."""
-    return tuple((title, getattr(sets, key).percent()) for title, key in _CONCLUSIONS.items())
+    names = read_yaml("names.yaml")["conclusions"]
+    return tuple((title, getattr(sets, key).percent()) for key, title in names.items())
 
 
 def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
@@ -82,18 +79,61 @@ def _each_class(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[S
     yield canvas.section("class_confusion", rows=rows)
 
 
-def _calibration(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
-    """Yield the reliability of each class's probability."""
+def _probabilities(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterator[Section]:
+    """Yield the reliability of each class's probability, and the prediction sets."""
     if scores.classes is not None:
-        diagrams = class_reliability(own, scores.classes)
-        yield canvas.section(
-            "class_calibration", numbers=own, figures={"class-reliability": diagrams}
-        )
-
-
-def _possible(own: ClassNumbers, canvas: Canvas) -> Iterator[Section]:
-    """Yield the prediction sets: conclusions, sizes and coverage."""
+        figures = {"class-reliability": class_reliability(own, scores.classes)}
+        yield canvas.section("class_calibration", numbers=own, figures=figures)
     if own.sets is not None:
-        figure = prediction_sets(own.sets, own.labels.names, own.counts)
-        rows = set_rows(own.sets)
-        yield canvas.section("class_sets", figures={"class-sets": figure}, rows=rows)
+        figures = {"class-sets": prediction_sets(own.sets, own.labels.names, own.counts)}
+        yield canvas.section("class_sets", figures=figures, rows=set_rows(own.sets))
+
+
+def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "") -> Section:
+    """Return the section on the numbers of each finding of a set of images.
+
+    Args:
+        found: The evaluation.
+        canvas: Where figures go.
+        name: Put before the names of figures, where a page has several such sets.
+    """
+    numbers = found.numbers
+    names = read_yaml("names.yaml")["of_finding"]
+    shown = {key: title for key, title in names.items() if key in numbers.by_finding[0]}
+    rows = tuple(
+        (
+            finding,
+            *(f"{n:,}" for n in (counts.labelled, counts.positive, counts.masked)),
+            f"{threshold:.4g}",
+            *(own[key].with_range() for key in shown),
+        )
+        for finding, counts, threshold, own in zip(
+            numbers.names, numbers.counts, numbers.thresholds, numbers.by_finding, strict=True
+        )
+    )
+    header = ("finding", "labelled", "positive", "masked", "threshold", *shown.values())
+    return canvas.section(
+        "findings",
+        numbers=numbers,
+        figures={f"{name}findings": finding_forest(numbers)},
+        table=(header, rows),
+        images=images_of(found),
+    )
+
+
+def findings_data(data: PreparedData, canvas: Canvas) -> Section:
+    """Return the section that counts the labels of each finding in each part."""
+    labels = data.catalog.finding_labels
+    parts = {name: data.split.rows(part) for part, name in PARTS.items()}
+    there = {name: rows for name, rows in parts.items() if rows}
+    rows = tuple(
+        (
+            finding,
+            *(
+                f"{(labels[own, place] == 1).sum():,} of {(labels[own, place] >= 0).sum():,}"
+                for own in there.values()
+            ),
+        )
+        for place, finding in enumerate(data.catalog.findings)
+    )
+    return canvas.section("finding_labels", table=(("finding", *there), rows))

@@ -8,7 +8,6 @@ from typing import Any
 
 from pneumoscope.data.generated import is_generated
 from pneumoscope.evaluation.compare import Comparison
-from pneumoscope.evaluation.seeds import SeedGroup
 from pneumoscope.reader.prediction import probability_text
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.compare import (
@@ -169,11 +168,6 @@ def class_comparison_sections(
     ]
 
 
-def detectable(group: SeedGroup, key: str) -> str:
-    """Return the smallest detectable difference between runs, if they vary at all."""
-    return f"{group.detectable[key]:.4f}" if group.deviation[key] > ALIKE else "not known"
-
-
 def spread_text(known: Spread | None, network: str) -> str:
     """Return the description of the grey band of the dots; empty if there is none."""
     if known is None:
@@ -187,13 +181,13 @@ def _seeds(found: Comparison, canvas: Canvas, known: Spread | None) -> Iterator[
     if not found.seeds:
         return
     rows = [
-        (place, group, key, title, detectable(group, key))
+        (place, group, key, title)
         for place, group in enumerate(found.seeds, 1)
         for key, title in NUMBERS
     ]
-    figure = seed_dots_of(found, known=known)
+    figures = {"seeds": seed_dots_of(found, known=known)}
     band = spread_text(known, "its")
-    yield canvas.section("alike_runs", figures={"seeds": figure}, rows=rows, band=band)
+    yield canvas.section("alike_runs", figures=figures, rows=rows, band=band, alike=ALIKE)
 
 
 def _disagreements(

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumoscope.data.relation import TrainingRelation
 from pneumoscope.evaluation.evaluation import Evaluation
 from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.report.canvas import Canvas
-from pneumoscope.report.class_sections import classes_held
+from pneumoscope.report.class_sections import classes_held, findings_section
 from pneumoscope.report.figures.training import class_counts
-from pneumoscope.report.findings_sections import findings_section
 from pneumoscope.report.opening import Judged, opening_of
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
+from pneumoscope.report.rendering import read_yaml
 from pneumoscope.report.settings import environment_section, settings_section
 from pneumoscope.report.words import calibration_words, facts_of, images_of
 from pneumoscope.runs import files_written_whole, provenance
 
 _PAGE = "report.html"
+_ALONE = "This is one training with one seed; another seed gives a different reader."
 
 
 def write_evaluation_page(
@@ -56,7 +56,9 @@ def write_evaluation_page(
         OutputError: The folder cannot be written to.
     """
     facts = provenance(**(origin or {}), **_asked(found, info))
-    opening = opening_of(found, more=_of_the_training(found, info), generated=generated)
+    of_classes = info if isinstance(found, Evaluation) else None
+    alone = of_classes is not None and not of_classes.training.get("members")
+    opening = opening_of(found, more=(_ALONE,) if alone else (), generated=generated)
     with files_written_whole(folder) as new:
         canvas = Canvas(new / "figures", level=found.question.level)
         sections = [
@@ -85,17 +87,6 @@ def _outcome(
             yield _reader(info, found, canvas)
 
 
-_RELATIONS = {
-    TrainingRelation.TRAINING: "its own training part",
-    TrainingRelation.VALIDATION: "its own validation part",
-    TrainingRelation.TEST: "a part of the same data that was not used for training or tuning",
-    TrainingRelation.OTHER: "other data; none of the images is known as a training image",
-    TrainingRelation.OVERLAP: "some of the images, or of their patients, were used for training",
-    TrainingRelation.SAME_NAMES: "most have the names of training images; contents differ",
-    TrainingRelation.UNKNOWN: "not known",
-}
-
-
 def _asked(found: Judged, info: ModelInfo | None) -> dict[str, object]:
     """Return the options of the evaluation, for the provenance."""
     question = found.question
@@ -103,7 +94,7 @@ def _asked(found: Judged, info: ModelInfo | None) -> dict[str, object]:
         "model_sha256": found.reader.get("sha256") or None,
         "data_fingerprint": found.fingerprint or None,
         "part": found.part or None,
-        "relation to the training": _RELATIONS[found.relation],
+        "relation to the training": read_yaml("names.yaml")["relations"][found.relation],
         "left_out": "; ".join(map(str, found.left_out)) or "nothing",
         "level": question.level,
         "resamples": question.resamples,
@@ -118,14 +109,6 @@ def _asked(found: Judged, info: ModelInfo | None) -> dict[str, object]:
         "unit": question.per,
         "aggregate": question.aggregate if question.per != "image" else None,
     }
-
-
-def _of_the_training(found: Judged, info: ModelInfo | None) -> tuple[str, ...]:
-    """Return additional caveats about the training."""
-    several = isinstance(found, FindingsEvaluation)
-    if several or info is None or info.training.get("members"):
-        return ()
-    return ("This is one training with one seed; another seed gives a different reader.",)
 
 
 def _data(found: Evaluation, canvas: Canvas) -> Section:

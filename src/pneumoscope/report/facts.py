@@ -125,11 +125,6 @@ class RunFacts:
         """The parts it was evaluated on."""
         return [part for part in ("val", "test") if part in {*self.evaluations, *self.findings}]
 
-    @property
-    def images(self) -> int:
-        """The number of labelled images."""
-        return sum(sum(count.values()) for count in self.counts.values())
-
     def say(self, name: str) -> str:
         """Return a fact as text: a block of ``templates/facts.md``.
 
@@ -145,7 +140,7 @@ class RunFacts:
                 "facts": self,
                 "info": self.info,
                 "made": self.provenance,
-                "machine": self.provenance.get("machine", {}),
+                "images": sum(sum(count.values()) for count in self.counts.values()),
                 "recipe": self.recipe,
                 "found": found,
                 "part_names": tuple(PARTS),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pneumoscope.evaluation.estimate import level_text
-from pneumoscope.evaluation.new_patients import ESTIMATOR, Expected, NewPatients
+from pneumoscope.evaluation.new_patients import ESTIMATOR, NewPatients
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.groups import new_patients_forest
 from pneumoscope.report.page import Section, Statement
-from pneumoscope.report.rendering import texts
+from pneumoscope.report.rendering import read_yaml, text_of
 from pneumoscope.report.words import NAMES
 
-_NAMES = {**NAMES, "set_aside": "Set aside, as deployed", "error": "Wrong among the others"}
+_NAMES = {**NAMES, **read_yaml("names.yaml")["new_patients"]}
 
 
 def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
@@ -23,13 +23,13 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
     return canvas.section(
         "new_patients",
         statements=tuple(
-            Statement(_NAMES[name], own.mean.with_range(), own.mean.n, _range_text(own))
+            Statement(_NAMES[name], own.mean.with_range(), own.mean.n, _words("range", own=own))
             for name, own in found.expected.items()
         ),
         figures={"new-patients": new_patients_forest(found)},
         rows=found.groups,
         found=found,
-        judged=_how_judged(found),
+        judged=_words("judged", found=found),
         estimator=ESTIMATOR,
     )
 
@@ -38,17 +38,12 @@ def card_lines(found: NewPatients) -> list[str]:
     """Return what a card says of new patients, as lines of text."""
     numbers = [
         f"{_NAMES[name]}: {own.mean.with_range()} ({level_text(found.level)} "
-        f"interval of the mean); {_range_text(own)}"
+        f"interval of the mean); {_words('range', own=own)}"
         for name, own in found.expected.items()
     ]
-    return [_how_judged(found), *numbers, f"Estimator: {ESTIMATOR}."]
+    return [_words("judged", found=found), *numbers, f"Estimator: {ESTIMATOR}."]
 
 
-def _how_judged(found: NewPatients) -> str:
-    """Describe how groups were judged, and over which the decision was chosen."""
-    return texts("sections.yaml", "new_patients_judged", found=found)["text"]
-
-
-def _range_text(own: Expected) -> str:
-    """Return the range of groups, what to expect of one more, and the optimism of a block."""
-    return texts("sections.yaml", "new_patients_range", own=own)["text"]
+def _words(kind: str, **facts: object) -> str:
+    """Return how groups were judged, or how a number varies from group to group."""
+    return text_of("sections.yaml", f"new_patients_{kind}", "text", facts)

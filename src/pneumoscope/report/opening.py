@@ -27,6 +27,7 @@ Judged: TypeAlias = Evaluation | FindingsEvaluation
 SHOWN_CAVEATS = 3
 """So many are shown, and all grave ones."""
 
+_MEANS = ("macro_auc", "macro_sensitivity", "macro_specificity")
 _ALWAYS = {"other-hospitals", "labels"}  # notes that hold of any evaluation
 
 
@@ -55,7 +56,7 @@ def opening_of(
                 areas=sorted(pair for pair in areas if pair[0] is not None),
             ),
             "caveats": (*first, *found.notes, *more),
-            "headline": findings_headline(found),
+            "headline": statements_of(numbers, dict.fromkeys(_MEANS, ""), FINDINGS_NAMES),
         }
     facts = facts_of(found)
     by_class = texts("pages.yaml", "by_class", **facts)["answer"]
@@ -108,11 +109,6 @@ def class_headline(found: Evaluation) -> tuple[Statement, ...]:
     shown = ("balanced_accuracy", "macro_auc")
     names = {**CLASS_NAMES, "balanced_accuracy": "Balanced accuracy by class"}
     return statements_of(own, dict.fromkeys(shown, f"{len(own.labels)} classes"), names)
-
-
-def findings_headline(found: FindingsEvaluation, n: int = 3) -> tuple[Statement, ...]:
-    """Return the first ``n`` means over the findings."""
-    return statements_of(found.numbers, dict.fromkeys(list(FINDINGS_NAMES)[:n], ""), FINDINGS_NAMES)
 
 
 def caveats(found: Evaluation, *, more: Sequence[str] = ()) -> tuple[str, ...]:

@@ -17,9 +17,8 @@ from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.groups import robustness_curves, subgroup_forest
 from pneumoscope.report.figures.outcome import confusion_matrix, score_distributions
 from pneumoscope.report.figures.roc import roc_curve, roc_of
-from pneumoscope.report.mistakes import mistakes
 from pneumoscope.report.page import Section
-from pneumoscope.report.pictures import Pictures
+from pneumoscope.report.pictures import Pictures, mistakes
 from pneumoscope.report.words import NAMES, facts_of, name_of, short_pair, statements_of
 
 _MAIN = (
@@ -75,11 +74,13 @@ def _decision(found: Evaluation, canvas: Canvas) -> Iterator[Section]:
 
 def _numbers(found: Evaluation, scores: Scores, canvas: Canvas) -> Iterator[Section]:
     """Yield the main metrics and figures."""
+    order = [key for key in NAMES if key in found.numbers]
+    order += [key for key in found.numbers if key not in NAMES]
     yield canvas.section(
         "numbers",
         statements=statements_of(found, {key: _why_no_interval(found, key) for key in _MAIN}),
         figures=dict(_main_figures(found, scores)),
-        rows=[(name_of(key), found[key]) for key in _every_number(found)],
+        rows=[(name_of(key), found[key]) for key in order],
     )
 
 
@@ -90,26 +91,19 @@ def _main_figures(found: Evaluation, scores: Scores) -> Iterator[tuple[str, Draw
         yield "roc", _roc(found, scores)
         if found.curves is not None:
             recall, precision = found["sensitivity"].value, found["ppv"].value
-            yield (
-                "precision-recall",
-                precision_recall(
-                    found.curves.precision_recall,
-                    prevalence=found["prevalence"].value or 0.0,
-                    average_precision=found["average_precision"].value,
-                    point=None if recall is None or precision is None else (recall, precision),
-                ),
+            curve = precision_recall(
+                found.curves.precision_recall,
+                prevalence=found["prevalence"].value or 0.0,
+                average_precision=found["average_precision"].value,
+                point=None if recall is None or precision is None else (recall, precision),
             )
+            yield "precision-recall", curve
     zone = found.policy.zone if found.policy is not None else None
-    yield (
-        "scores",
-        score_distributions(
-            scores.label,
-            scores.probability,
-            classes=names,
-            threshold=found.threshold.value,
-            zone=zone,
-        ),
+    threshold = found.threshold.value
+    distributions = score_distributions(
+        scores.label, scores.probability, classes=names, threshold=threshold, zone=zone
     )
+    yield "scores", distributions
 
 
 def _roc(found: Evaluation, scores: Scores) -> Drawing:
@@ -131,12 +125,6 @@ def _why_no_interval(found: Evaluation, key: str) -> str:
     if found[key].value is None or found[key].low is not None:
         return ""
     return "no interval, since it is not defined in some resamples"
-
-
-def _every_number(found: Evaluation) -> list[str]:
-    """Return the names of all metrics, known ones first."""
-    named = [key for key in NAMES if key in found.numbers]
-    return [*named, *(key for key in found.numbers if key not in NAMES)]
 
 
 def _without_lungs(found: Evaluation, canvas: Canvas) -> Iterator[Section]:

@@ -1,7 +1,8 @@
-"""Images for a page: reduced, with evidence if the reader has any."""
+"""Images for a page, with evidence if the reader has any, and the section of wrong conclusions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.errors import ImageError
+from pneumoscope.evaluation.evaluation import Evaluation
+from pneumoscope.evaluation.scores import Scores
 from pneumoscope.images.prepare import prepare
+from pneumoscope.reader.evidence import evidence_caveat
 from pneumoscope.reader.model_file.metadata import ModelInfo
 from pneumoscope.reader.overlay import Scale, coloured
+from pneumoscope.reader.prediction import probability_text
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.reader.preprocess import native
+from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.figures.pictures import case_sheet
+from pneumoscope.report.page import Section
 from pneumoscope.report.tables import Pixels
 
 _SIDE_PX = 320
+SHOWN_MISTAKES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +78,99 @@ class Pictures:
 
     def _of(self, file: Path) -> tuple[Pixels, ...]:
         grey = _reduced(native(file))
-        plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2), _SIDE_PX)
+        plain = _squared(np.repeat(grey[..., np.newaxis], 3, axis=2))
         info = self.reader
         if self.predictor is None or info is None:
             return (plain,)
         found = self.predictor.evidence(prepare(file, info.input)[np.newaxis], self.finding)[0]
         drawn = coloured(found, grey.astype(np.float32), Scale.of_reader(info))
-        return plain, _squared(np.rint(drawn).astype(np.uint8), _SIDE_PX)
+        return plain, _squared(np.rint(drawn).astype(np.uint8))
 
 
-def _squared(picture: Pixels, side_px: int) -> Pixels:
-    """Return a colour picture centred in a black square, reduced to fit."""
-    from PIL import Image  # noqa: PLC0415 - only pictures need it
+def _squared(picture: Pixels) -> Pixels:
+    """Return a colour picture centred in a black square."""
+    from PIL import Image, ImageOps  # noqa: PLC0415 - only pictures need it
 
-    reduced = Image.fromarray(picture)
-    reduced.thumbnail((side_px, side_px))
-    square = Image.new("RGB", (side_px, side_px))
-    square.paste(reduced, ((side_px - reduced.width) // 2, (side_px - reduced.height) // 2))
-    return np.asarray(square)
+    return np.asarray(ImageOps.pad(Image.fromarray(picture), (_SIDE_PX, _SIDE_PX)))
 
 
 def _reduced(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Pixels:
     """Return grey levels 0 to 255 reduced for the page; higher depths are scaled."""
-    from PIL import Image  # noqa: PLC0415 - only pictures need it
+    from PIL import Image, ImageOps  # noqa: PLC0415 - only pictures need it
 
     if pixels.dtype != np.uint8:
         low, high = np.percentile(pixels, (0.5, 99.5))
         scaled = (pixels.astype(np.float32) - low) * (255 / max(high - low, 1))
         pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    image = Image.fromarray(pixels)
-    scale = _SIDE_PX / max(image.size)
-    image = image.resize(
-        (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
-        Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BILINEAR,
+    smaller = max(pixels.shape) > _SIDE_PX
+    method = Image.Resampling.LANCZOS if smaller else Image.Resampling.BILINEAR
+    return np.asarray(ImageOps.contain(Image.fromarray(pixels), (_SIDE_PX, _SIDE_PX), method))
+
+
+def mistakes(
+    found: Evaluation, scores: Scores, canvas: Canvas, pictures: Pictures | None
+) -> list[Section]:
+    """Return a sheet of the most confident errors, and a table of all errors.
+
+    Args:
+        found: The evaluation.
+        scores: What the reader said of each image.
+        canvas: Takes the files of the sheet and the table.
+        pictures: Where the images are; None leaves the sheet out.
+    """
+    called = scores.probability >= found.threshold.value
+    wrong = np.flatnonzero(called != (scores.label == 1))
+    if not wrong.size:
+        return [canvas.section("no_mistakes", n=len(scores))]
+    sure = np.where(called, scores.log_odds, -scores.log_odds)
+    ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
+    said = [probability_text(float(value)) for value in scores.probability]
+    label = true_names(found, scores)
+    rows = tuple(
+        (scores.path[row], label[row], found.classes[int(called[row])], said[row]) for row in ranked
     )
-    return np.asarray(image)
+    cases = [
+        Case(scores.path[row], label[row], f"{found.classes[1]} {said[row]}")
+        for row in worst_rows(ranked, called)
+    ]
+    info = pictures.reader if pictures else None
+    kind, facts = "case_sheet", {}
+    if info is not None:
+        kind = "cases_with_evidence"
+        facts = {"full": f"{Scale.of_reader(info).full:g}", "caveat": evidence_caveat(info)}
+    sheet = pictures.sheet(cases, kind) if pictures else None
+    section = canvas.about(f"{canvas.part}-images".strip("-"), **facts).section(
+        "mistakes",
+        figures={"mistakes": sheet},
+        table=canvas.table("mistakes", (("image", "label", "concluded", "probability"), rows)),
+        n=len(scores),
+        wrong=wrong.size,
+        alarms=int(called[wrong].sum()),
+        positive=found.classes[1],
+    )
+    return [section]
+
+
+def true_names(found: Evaluation, scores: Scores) -> list[str]:
+    """Return the name of each image's true class, or of its group where only that is known."""
+    if scores.classes is None:
+        return [found.classes[int(own)] for own in scores.label]
+    names = scores.classes.labels.names
+    return [names[own] for own in scores.classes.number]
+
+
+def worst_rows(
+    ranked: NDArray[np.intp], called: NDArray[np.bool_], *, shown: int = SHOWN_MISTAKES
+) -> list[int]:
+    """Return the errors to show: the most confident, balanced between both kinds.
+
+    Args:
+        ranked: Rows of all mistakes, the surest first.
+        called: Whether each row was called positive.
+        shown: How many at most.
+    """
+    kinds = [[int(row) for row in ranked if called[row] == kind] for kind in (False, True)]
+    half = math.ceil(shown / 2)
+    room = [max(half, shown - len(other)) for other in reversed(kinds)]
+    chosen = {row for rows, most in zip(kinds, room, strict=True) for row in rows[:most]}
+    return [int(row) for row in ranked if int(row) in chosen][:shown]

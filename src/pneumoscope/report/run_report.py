@@ -17,16 +17,14 @@ from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.report.canvas import Canvas
 from pneumoscope.report.card import write_card
-from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.class_sections import findings_data, findings_section
 from pneumoscope.report.figures.pictures import augmentation_sheet
 from pneumoscope.report.figures.training import class_counts_of, learning_curves
-from pneumoscope.report.findings_sections import findings_data, findings_section
 from pneumoscope.report.new_patients_section import new_patients_section
-from pneumoscope.report.opening import Judged, opening_of
+from pneumoscope.report.opening import Judged, opening_of, words_of
 from pneumoscope.report.outcome import outcome_sections
 from pneumoscope.report.page import Report, Section, footer_of, write_report
 from pneumoscope.report.pictures import Pictures
-from pneumoscope.report.rendering import texts
 from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.report.words import PARTS
 from pneumoscope.runs import RunFolder
@@ -66,21 +64,21 @@ def write_run_report(
         *_augmentation(canvas, recipe, data),
         settings_section(canvas, "recipe", [*recipe.to_dict().items(), *environment_rows(facts)]),
     ]
-    opening = opening_of(
-        best, more=_of_the_run(recipe, facts), generated=is_generated(data.catalog.root)
-    )
-    few = "" if data.catalog.findings else data.cohort.too_few("val")
-    if few:
-        text = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
-        opening["caveats"] += (text,)
-    opening |= texts(
-        "pages.yaml",
+    words = words_of(
         "run",
         catalog=data.catalog,
         n=len(data.catalog),
         patients=len({entry.patient for entry in data.catalog.entries}),
         parts={name: len(data.split.rows(part)) for part, name in PARTS.items()},
+        seed=recipe.seed,
+        interrupted=facts["interrupted"],
     )
+    more = words.pop("caveats")
+    opening = opening_of(best, more=more, generated=is_generated(data.catalog.root)) | words
+    few = "" if data.catalog.findings else data.cohort.too_few("val")
+    if few:
+        text = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
+        opening["caveats"] += (text,)
     footer = f"{footer_of(facts)} · data {data.catalog.fingerprint[:12]} · seed {recipe.seed}"
     report = Report(run.root.name, sections=tuple(sections), footer=footer, **opening)
     write_report(run.report, report)
@@ -102,14 +100,6 @@ def _outcomes(
             yield findings_section(found, canvas, name=f"{found.part}-" if brief else "")
         elif scores is not None:
             yield from outcome_sections(found, scores, canvas, pictures=pictures, brief=brief)
-
-
-def _of_the_run(recipe: Recipe, facts: dict[str, Any]) -> tuple[str, ...]:
-    """Return additional caveats about the training."""
-    seed = f"One run with one seed ({recipe.seed}); another seed gives a different reader."
-    if facts["interrupted"]:
-        return "Training was stopped manually before it was complete.", seed
-    return (seed,)
 
 
 def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str, Any]) -> Section:
@@ -148,15 +138,12 @@ def _data(data: PreparedData, canvas: Canvas) -> Section:
     )
 
 
-def _augmentation(canvas: Canvas, recipe: Recipe, data: PreparedData) -> Iterator[Section]:
-    """Yield the section that shows augmented training images; none for a linear probe."""
-    if not recipe.learning.probe:
-        sheet = _augmentation_sheet(recipe, data)
-        yield canvas.section("augmentation", figures={"augmentation": sheet})
-
-
-def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5) -> Drawing:
-    """Return two training images of each class with augmented versions."""
+def _augmentation(
+    canvas: Canvas, recipe: Recipe, data: PreparedData, *, columns: int = 5
+) -> Iterator[Section]:
+    """Yield two training images of each class with augmented versions; none for a probe."""
+    if recipe.learning.probe:
+        return
     import torch  # noqa: PLC0415 - the report's other figures do without
 
     from pneumoscope.training.augment import augment  # noqa: PLC0415
@@ -174,6 +161,6 @@ def _augmentation_sheet(recipe: Recipe, data: PreparedData, *, columns: int = 5)
         changed = augment(repeated.unsqueeze(1), recipe.learning.augmentation)
     pixels = changed.mul(255).round().clamp(0, 255).to(torch.uint8).numpy()
     labels = tuple(catalog.entries[row].label for row in chosen)
-    return augmentation_sheet(
-        originals, pixels.reshape(len(chosen), columns, *originals.shape[1:]), labels
-    )
+    shape = (len(chosen), columns, *originals.shape[1:])
+    sheet = augmentation_sheet(originals, pixels.reshape(shape), labels)
+    yield canvas.section("augmentation", figures={"augmentation": sheet})

@@ -15,29 +15,20 @@ from pneumoscope.report.comparison_page import (
     ALIKE,
     REPORT_NETWORK,
     REPORT_SPREAD,
-    detectable,
     spread_text,
 )
 from pneumoscope.report.figures.compare import NUMBERS, seed_dots, seed_losses
 from pneumoscope.report.opening import words_of
 from pneumoscope.report.page import Report, Section, Statement, footer_of, write_report
+from pneumoscope.report.rendering import read_yaml
 from pneumoscope.report.settings import environment_rows, settings_section
 from pneumoscope.report.words import CLASS_NAMES, NAMES, PARTS, name_of
 from pneumoscope.runs import RunFolder, files_written_whole
 from pneumoscope.training.log import read_log
 
-_SHOWN = (
-    "auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "average_precision",
-    "brier", "ece", "classes_accuracy", "classes_balanced_accuracy", "classes_macro_auc",
-    "classes_kappa",
-)  # fmt: skip
 _NAMES = {
     **NAMES,
-    "threshold": "Threshold",
-    "set_aside": "Set aside, as deployed",
-    "error": "Errors among the others",
-    "missed": "Missed, of all positive images, as deployed",
-    "false_alarms": "False alarms, of all negative images, as deployed",
+    **read_yaml("names.yaml")["runs"],
     **{f"classes_{key}": f"All classes: {name}" for key, name in CLASS_NAMES.items()},
 }
 _OF_A_CLASS = "auc "
@@ -109,16 +100,6 @@ class Scatter:
             return "the same in all runs"
         return f"from {self.least:.{digits}f} to {self.most:.{digits}f}"
 
-    def in_words(self, *, share: bool) -> str:
-        """Return the values as text, proportions in percent."""
-        if not share:
-            ends = f"{self.least:.3f} to {self.most:.3f}"
-            return f"{self.mean:.3f} ± {_deviation(self.deviation, 3)} ({ends})"
-        if self.alike:
-            return f"{self.mean:.1%} in all of them"
-        spread = f"{_deviation(100 * self.deviation, 1)} points"
-        return f"{self.mean:.1%} ± {spread} ({self.least:.1%} to {self.most:.1%})"
-
 
 def _deviation(value: float, digits: int) -> str:
     if value <= ALIKE:
@@ -144,6 +125,8 @@ def write_seeds_page(folder: Path, runs: Runs) -> Path:
         made=facts,
         parts=PARTS,
         area=runs.of("auc") if "auc" in runs.groups[runs.part].mean else None,
+        accuracy=runs.of("accuracy"),
+        deviation=_deviation,
         kept=kept.root.name,
         findings=len(findings.get("by_finding", ())),
         own=findings["values"]["macro_auc"] if findings else metrics.get("auc", {}),
@@ -202,12 +185,11 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
     order += [key for key in group.mean if key not in _NAMES]
     return canvas.about(part).section(
         "seeds",
-        statements=_statements(runs, part, _SHOWN, digits=4),
+        statements=_statements(runs, part, read_yaml("sections.yaml")["seeds"]["shown"], digits=4),
         figures={"seeds": replace(figure, kind="seed_runs")},
-        rows=[
-            (_name(key, findings=findings), runs.of(key, part), detectable(group, key))
-            for key in order
-        ],
+        rows=[(_name(key, findings=findings), runs.of(key, part), key) for key in order],
+        group=group,
+        alike=ALIKE,
         of_kept=runs.kept,
         name=PARTS[part],
         n=len(numbers),

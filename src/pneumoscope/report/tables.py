@@ -31,11 +31,6 @@ def table_of(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Table:
     return tuple(header), tuple(tuple(map(_cell, row)) for row in rows)
 
 
-def columns_of(header: Sequence[str], *columns: Iterable[Any]) -> Table:
-    """Return columns of equal length as a table of text."""
-    return table_of(header, zip(*columns, strict=True))
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from pneumoscope.evaluation.calibration import Calibration
@@ -14,7 +14,7 @@ from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
 from pneumoscope.evaluation.notes import units
 from pneumoscope.labels import LabelSpace
 from pneumoscope.report.page import Statement
-from pneumoscope.report.rendering import read_yaml
+from pneumoscope.report.rendering import read_yaml, texts
 
 
 class Numbers(Protocol):
@@ -27,7 +27,8 @@ class Numbers(Protocol):
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 """What the parts of the data are called in words."""
 
-NAMES, CLASS_NAMES, FINDINGS_NAMES = read_yaml("names.yaml").values()
+_WORDS = read_yaml("names.yaml")
+NAMES, CLASS_NAMES, FINDINGS_NAMES = (_WORDS[kind] for kind in ("metrics", "classes", "findings"))
 """What metrics are called, those over all classes, and the means over several findings."""
 
 _GROUP_CHARACTERS = 24
@@ -88,20 +89,6 @@ def statements_of(
     )
 
 
-def ranges(numbers: Numbers, keys: Iterable[str]) -> tuple[str, ...]:
-    """Return metrics with their intervals, as cells of a table."""
-    return tuple(numbers[key].with_range() for key in keys)
-
-
 def calibration_words(line: Calibration | VectorCalibration | None) -> str:
     """Describe the calibration."""
-    if line is None:
-        return "not known"
-    if line.method == "none":
-        return "none"
-    if line.temperature is not None and line.method == "temperature":
-        return f"temperature {line.temperature:.4g}"
-    if not isinstance(line, Calibration):
-        what = "a matrix and a bias" if line.matrix else "a scale and a bias"
-        return f"{line.method} scaling, {what} for each class"
-    return f"{line.method}, scale {line.scale:.4g} and bias {line.bias:+.4g}"
+    return texts("sections.yaml", "calibration_words", line=line)["text"]

@@ -9,22 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import (
-    DASHES,
-    label_axes,
-    legend,
-    logarithmic_width,
-    new_figure,
-    one_panel,
-    panels,
-    whole_numbers,
-    without_height_scale,
-    write,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import Mark, Row, forest, table_of_rows
+from pneumoscope.report.figures.forest import Mark, Row, cells_of, forest
+from pneumoscope.report.plotting import DASHES
 from pneumoscope.report.style import BLUE, GREEN, NARROW_IN, PALETTE, PURPLE, VERMILLION
-from pneumoscope.report.tables import Floats, require_shape, table_of
+from pneumoscope.report.tables import Floats, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,20 +37,22 @@ def images_per_patient(patients_by_images: Mapping[int, int]) -> Drawing:
     most = counts[-1][0]
 
     def plot() -> Figure:
-        figure, axes = one_panel(NARROW_IN, 2.6)
+        figure, axes = plotting.one_panel(NARROW_IN, 2.6)
         axes.bar([x for x, _ in counts], [y for _, y in counts], width=0.75, color=BLUE)
         axes.set(yscale="log", ylim=(0.7, max(2, *(y for _, y in counts)) * 2))
-        without_height_scale(axes)
-        whole_numbers(axes)
+        plotting.without_height_scale(axes)
+        plotting.whole_numbers(axes)
         axes.set_xlim(0.4, max(4.6, most + 0.6))
-        label_axes(axes, x="Images of one patient", y="Patients", grid=False)
+        plotting.label_axes(axes, x="Images of one patient", y="Patients", grid=False)
         for x, y in counts if len(counts) <= 16 else ():
-            write(axes, f"{y:,}", (x, y), (0, 3), ha="center", size=8.5 if most <= 16 else 6.5)
+            plotting.write(
+                axes, f"{y:,}", (x, y), (0, 3), ha="center", size=8.5 if most <= 16 else 6.5
+            )
         return figure
 
     several = sum(patients for images, patients in counts if images > 1)
     facts = {"counts": patients_by_images, "several": several}
-    return Drawing("images_per_patient", table_of(("images", "patients"), counts), plot, facts)
+    return Drawing("images_per_patient", counts, plot, facts)
 
 
 def distributions(
@@ -85,25 +77,22 @@ def distributions(
 
     def plot() -> Figure:
         across = min(2, len(names))
-        figure = new_figure(NARROW_IN, 1.9 * math.ceil(len(names) / across) + 0.35, gap=0.06)
-        grid = panels(figure, len(names), across=across)
+        figure = plotting.new_figure(
+            NARROW_IN, 1.9 * math.ceil(len(names) / across) + 0.35, gap=0.06
+        )
+        grid = plotting.panels(figure, len(names), across=across)
         for axes, name, bins, own in zip(grid, names, edges, shares, strict=True):
             _plot_histograms(axes, bins, own, told, logarithmic=name in logarithmic)
             axes.set_title(name)
         if len(classes) > 1:
-            legend(figure, grid[0].patches, columns=len(classes))
+            plotting.legend(figure, grid[0].patches, columns=len(classes))
         return figure
 
-    rows = (
+    rows = [
         (names[m], classes[c], edges[m, b], edges[m, b + 1], shares[m, c, b])
         for m, c, b in np.ndindex(shares.shape)
-    )
-    return Drawing(
-        "distributions",
-        table_of(("measure", "label", "from", "to", "share"), rows),
-        plot,
-        {"names": names, "classes": told},
-    )
+    ]
+    return Drawing("distributions", rows, plot, {"names": names, "classes": told})
 
 
 def distributions_of(
@@ -146,9 +135,9 @@ def _plot_histograms(
             linestyle=DASHES[c % len(DASHES)],
         )  # fmt: skip
     if logarithmic and edges[-1] > 3 * edges[0]:
-        logarithmic_width(axes, low=edges[0], high=edges[-1])
+        plotting.logarithmic_width(axes, low=edges[0], high=edges[-1])
     axes.set_ylim(bottom=0)
-    without_height_scale(axes)
+    plotting.without_height_scale(axes)
 
 
 _CLUES = {
@@ -179,8 +168,7 @@ def clue_areas(clues: Sequence[Clue]) -> Drawing:
             figure.axes[0].annotate(text, (1.02, y), xycoords=place, va="center")
         return figure
 
-    header = ("clue", "kind", "auc", "low", "high")
-    return Drawing("clue_areas", table_of_rows(header, rows), plot, {"clues": clues})
+    return Drawing("clue_areas", cells_of(rows), plot, {"clues": clues})
 
 
 def _clue_scale(axes: Axes, values: list[float]) -> None:

@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.report.axes import (
-    label_axes,
-    new_figure,
-    one_panel,
-    point_of,
-    shortened,
-    whole_numbers,
-    write,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
     Row,
     around_zero,
     difference_mark,
-    forest,
-    table_of_rows,
+    forest_drawing,
 )
+from pneumoscope.report.plotting import point_of, shortened
 from pneumoscope.report.style import BLUE, GREEN, INK, MUTED, NARROW_IN, WIDE_IN
-from pneumoscope.report.tables import Floats, table_of
+from pneumoscope.report.tables import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,12 +67,7 @@ def differences(found: Comparison) -> Drawing:
             cells = (first, second, key, *point)
             rows.append(Row(title, (mark,), f"{first} minus {second}", cells=(cells,)))
     scale = around_zero("second better  ←  →  first better")
-    return Drawing(
-        "differences",
-        table_of_rows(("first", "second", "number", "difference", "low", "high"), rows),
-        lambda: forest(rows, scale=scale),
-        {"pairs": found.pairs, "short": short},
-    )
+    return forest_drawing("differences", rows, {"pairs": found.pairs, "short": short}, scale=scale)
 
 
 def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawing:
@@ -103,12 +90,10 @@ def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawi
                 marks.append(difference_mark(point_of(value), apart=apart))
                 cells.append((title, name, key, *point_of(value), "yes" if apart else "no"))
             rows.append(Row(shortened(name), tuple(marks), title, cells=tuple(cells)))
-    header = ("pair", "class", "number", "difference", "low", "high", "beyond_chance")
-    return Drawing(
-        "class_differences",
-        table_of_rows(header, rows),
-        lambda: forest(rows, ("AUC", "Sensitivity"), scale=around_zero(ticks=4), width_in=WIDE_IN),
-        {"pairs": found.pairs, "names": names, "classes": found.labels.names},
+    facts = {"pairs": found.pairs, "names": names, "classes": found.labels.names}
+    titles, scale = ("AUC", "Sensitivity"), around_zero(ticks=4)
+    return forest_drawing(
+        "class_differences", rows, facts, titles=titles, scale=scale, width_in=WIDE_IN
     )
 
 
@@ -129,14 +114,14 @@ def seed_dots(
         known: A spread to show beside the accuracies; None if there is none.
         kept: The number of the reader that was kept of them, drawn hollow; None if none was.
     """
-    rows = (
+    rows = [
         (name, recipe if recipe >= 0 else "", *own)
         for name, recipe, own in zip(names, group, values, strict=True)
-    )
+    ]
     accuracies = [own[1] for own in values if math.isfinite(own[1])] or [math.nan]
     return Drawing(
         "seed_dots",
-        table_of(("reader", "recipe", *(key for key, _ in NUMBERS)), rows),
+        rows,
         lambda: _plot_dots(np.array(values), group, known, kept),
         {"n": len(names), "low": min(accuracies), "high": max(accuracies)},
     )
@@ -158,7 +143,7 @@ def _plot_dots(
     labels = ["–" if g < 0 else str(g + 1) for g in groups] if several else [""]  # noqa: RUF001
     shown = [*values[np.isfinite(values)], *(known[:1] if known is not None else ())]
     floor = max(0.0, math.floor(20 * (min(shown, default=0.0) - 0.02)) / 20)
-    figure = new_figure(NARROW_IN, 5.2, gap=0.05)
+    figure = plotting.new_figure(NARROW_IN, 5.2, gap=0.05)
     grid = figure.subplots(2, 2, sharey=True).ravel()
     for axes, (key, title), own in zip(grid, NUMBERS, values.T, strict=True):
         if key == "accuracy" and known is not None:
@@ -205,14 +190,14 @@ def seed_losses(
         epochs: The epoch whose weights each run kept, from 1 on.
         kept: The number of the run that was kept.
     """
-    rows = (
+    rows = [
         (name, epoch, loss, "yes" if epoch == best else "")
         for name, own, best in zip(names, losses, epochs, strict=True)
         for epoch, loss in enumerate(own, 1)
-    )
+    ]
     return Drawing(
         "seed_losses",
-        table_of(("run", "epoch", "val_loss", "kept"), rows),
+        rows,
         lambda: _plot_losses(names[kept], losses, epochs, kept),
         {"n": len(names), "kept": names[kept], "loss": losses[kept][epochs[kept] - 1]},
     )
@@ -221,17 +206,17 @@ def seed_losses(
 def _plot_losses(
     name: str, losses: Sequence[Sequence[float]], epochs: Sequence[int], kept: int
 ) -> Figure:
-    figure, axes = one_panel(NARROW_IN, 3.2)
+    figure, axes = plotting.one_panel(NARROW_IN, 3.2)
     lowest = [own[epoch - 1] for own, epoch in zip(losses, epochs, strict=True)]
     for row, own in enumerate(losses):
         colour, order, width, size = (BLUE, 3, 2.2, 8) if row == kept else (MUTED, 2, 1.1, 5)
         axes.plot(range(1, len(own) + 1), own, color=colour, linewidth=width, zorder=order)
         axes.plot(epochs[row], lowest[row], "o", ms=size, color=colour, zorder=order, clip_on=False)
     place = epochs[kept], lowest[kept]
-    write(axes, name, place, (0, -16), ha="center", weight="bold", color=INK, size=9.5)
+    plotting.write(axes, name, place, (0, -16), ha="center", weight="bold", color=INK, size=9.5)
     low, high = min(map(min, losses)), max(map(max, losses))
     axes.set_ylim(max(0.0, low - 0.22 * (high - low or 1)), None)
     axes.margins(x=0.08)
-    whole_numbers(axes, nbins=8, min_n_ticks=1)
-    label_axes(axes, x="Epoch", y="Validation loss")
+    plotting.whole_numbers(axes, nbins=8, min_n_ticks=1)
+    plotting.label_axes(axes, x="Epoch", y="Validation loss")
     return figure

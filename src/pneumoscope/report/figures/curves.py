@@ -8,24 +8,10 @@ import numpy as np
 
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.ece import bins_of
-from pneumoscope.report.axes import (
-    SQUARE_IN,
-    UNIT_TICKS,
-    band,
-    diagonal,
-    label_axes,
-    legend,
-    mark_point,
-    new_figure,
-    note,
-    one_panel,
-    small_squares,
-    unit_square,
-    write,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.plotting import SQUARE_IN, UNIT_TICKS
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
-from pneumoscope.report.tables import columns_of, table_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,9 +41,9 @@ def precision_recall(
     """
 
     def plot() -> Figure:
-        figure, axes = one_panel(*SQUARE_IN)
+        figure, axes = plotting.one_panel(*SQUARE_IN)
         axes.axhline(prevalence, linestyle=":", color=MUTED, linewidth=1)
-        band(axes, curve.recall, curve.low, curve.high, step="pre")
+        plotting.band(axes, curve.recall, curve.low, curve.high, step="pre")
         axes.step(
             curve.recall, curve.precision, where="pre", color=BLUE, linewidth=2.2, zorder=3,
             clip_on=False,
@@ -65,14 +51,14 @@ def precision_recall(
         if average_precision is not None:
             axes.text(0.04, 0.05, f"AP {average_precision:.3f}", size=15, weight="bold")
         if point is not None:
-            mark_point(axes, *point)
-        unit_square(axes, x="Recall (sensitivity)", y="Precision (PPV)")
+            plotting.mark_point(axes, *point)
+        plotting.unit_square(axes, x="Recall (sensitivity)", y="Precision (PPV)")
         return figure
 
     columns = (curve.recall, curve.precision, curve.low, curve.high)
     return Drawing(
         "precision_recall",
-        columns_of(("recall", "precision", "low", "high"), *columns),
+        list(zip(*columns, strict=True)),
         plot,
         {"area": average_precision, "point": point, "prevalence": prevalence},
     )
@@ -85,38 +71,35 @@ def net_benefit(curve: DecisionCurve, threshold: float | None = None) -> Drawing
         curve: What ``evaluate`` computed.
         threshold: The threshold in use.
     """
-    none = ["0"] * len(curve.threshold)
+    columns = (curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all)
     return Drawing(
         "net_benefit",
-        columns_of(
-            ("threshold", "reader", "low", "high", "treat_all", "treat_none"),
-            curve.threshold, curve.net_benefit, curve.low, curve.high, curve.treat_all, none,
-        ),
+        [(*row, "0") for row in zip(*columns, strict=True)],
         lambda: _plot_benefit(curve, threshold),
         {"useful": curve.useful()},
-    )  # fmt: skip
+    )
 
 
 def _plot_benefit(curve: DecisionCurve, threshold: float | None) -> Figure:
-    figure, axes = one_panel(NARROW_IN, 3.6)
+    figure, axes = plotting.one_panel(NARROW_IN, 3.6)
     x, top = curve.threshold, max(float(np.nanmax([curve.net_benefit, curve.treat_all])), 0.02)
     floor = -0.25 * top
     # Far below the axis there is nothing to see, but much that a page would have to carry.
-    band(axes, x, np.maximum(curve.low, 2 * floor), np.maximum(curve.high, 2 * floor))
+    plotting.band(axes, x, np.maximum(curve.low, 2 * floor), np.maximum(curve.high, 2 * floor))
     lines = [
         *axes.plot(x, curve.net_benefit, color=BLUE, linewidth=2.2, zorder=3, label="this reader"),
         *axes.plot(x, curve.treat_all, "--", color=VERMILLION, label="treat all"),
         axes.axhline(0, color=MUTED, linewidth=1.2, label="treat none"),
     ]
-    legend(figure, lines, columns=3)
+    plotting.legend(figure, lines, columns=3)
     axes.set(xlim=(0, 1), ylim=(floor, top * 1.16), xticks=UNIT_TICKS)
-    label_axes(axes, x="Threshold probability", y="Net benefit")
+    plotting.label_axes(axes, x="Threshold probability", y="Net benefit")
     if threshold is not None:
         left = threshold < 0.75
         axes.axvline(threshold, ymax=0.9, color=INK, linewidth=0.9)
         text, place = f"threshold {threshold:.2f}", (threshold, top * 1.16)
         aside, side = (4, "left") if left else (-4, "right")
-        write(axes, text, place, (aside, -2), size=9, va="top", ha=side)
+        plotting.write(axes, text, place, (aside, -2), size=9, va="top", ha=side)
     return figure
 
 
@@ -132,26 +115,28 @@ def reliability_diagram(bins: Reliability, ece: str = "") -> Drawing:
     agree = int(((bins.low <= bins.probability) & (bins.probability <= bins.high)).sum())
 
     def plot() -> Figure:
-        figure = new_figure(SQUARE_IN[0], 5.3, gap=0.04)
+        figure = plotting.new_figure(SQUARE_IN[0], 5.3, gap=0.04)
         upper, lower = figure.subplots(2, 1, height_ratios=[5, 1], sharex=True)
         x, observed, most = bins.probability, bins.observed, int(bins.n.max())
-        diagonal(upper)
+        plotting.diagonal(upper)
         upper.plot(x, observed, color=BLUE, linewidth=1, alpha=0.5)
         upper.vlines(x, bins.low, bins.high, color=BLUE, linewidth=1.4)
         upper.plot(x, observed, "o", ms=6, color=BLUE, clip_on=False, zorder=3)
-        unit_square(upper, x="", y="Share of images that are positive")
+        plotting.unit_square(upper, x="", y="Share of images that are positive")
         upper.set_aspect("auto")
         if ece:
-            note(upper, f"Calibration error {ece}", up=24, color=INK, weight="bold", size=11.5)
+            plotting.note(
+                upper, f"Calibration error {ece}", up=24, color=INK, weight="bold", size=11.5
+            )
         lower.vlines(x, 0, bins.n, color=BLUE, linewidth=4)
         lower.set(ylim=(0, most * 1.15), yticks=[most])
-        label_axes(lower, x="Predicted probability", y="Images", grid=False)
+        plotting.label_axes(lower, x="Predicted probability", y="Images", grid=False)
         return figure
 
     columns = (bins.n, bins.probability, bins.observed, bins.low, bins.high)
     return Drawing(
         "reliability_diagram",
-        columns_of(("images", "mean_probability", "share_positive", "low", "high"), *columns),
+        list(zip(*columns, strict=True)),
         plot,
         {"bins": bins, "agree": agree, "ece": ece},
     )
@@ -168,19 +153,14 @@ def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
 
     def plot() -> Figure:
         x, y = "Mean probability of the class", "Share that is of the class"
-        figure, grid = small_squares(names, x=x, y=y)
+        figure, grid = plotting.small_squares(names, x=x, y=y)
         for axes, (_, mean, share, _), error in zip(grid, each, errors, strict=True):
             axes.plot(mean, share, "o-", ms=4, color=BLUE, clip_on=False, zorder=3)
             axes.text(0.96, 0.06, f"ECE {error.text()}", ha="right", size=9)
         return figure
 
-    rows = ((name, *row) for name, *own in each for row in zip(*own, strict=True))
-    return Drawing(
-        "class_reliability",
-        table_of(("class", "mean_probability", "share_of_class", "images"), rows),
-        plot,
-        {"found": found},
-    )
+    rows = [(name, *row) for name, *own in each for row in zip(*own, strict=True)]
+    return Drawing("class_reliability", rows, plot, {"found": found})
 
 
 def _binned(

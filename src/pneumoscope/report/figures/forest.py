@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pneumoscope.report.axes import (
-    Point,
-    floor_of,
-    interval,
-    name_rows,
-    new_figure,
-    panels,
-    point_of,
-)
+from pneumoscope.report import plotting
+from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.plotting import Point, point_of
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, VERMILLION
-from pneumoscope.report.tables import Table, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +21,6 @@ if TYPE_CHECKING:
 
 RATES = (("auc", "AUC"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity"))
 """What is shown of groups and findings: keys and titles."""
-RATE_ENDS = tuple(f"{key}{end}" for key, _ in RATES for end in ("", "_low", "_high"))
-"""The columns of their tables."""
 
 Scale = Callable[["Axes", list[float]], None]
 """Sets the horizontal axis of a panel for its values."""
@@ -55,11 +46,19 @@ class Mark(NamedTuple):
     behind: tuple[Mark, ...] = ()
 
     def draw(self, axes: Axes, y: float) -> None:
-        """Draw it at a height."""
+        """Draw it with its interval at a height, or a note if it is undefined."""
         for other in self.behind:
             other.draw(axes, y)
         axes.plot(list(self.beside), [y] * len(self.beside), "|", ms=8, color=MUTED)
-        interval(axes, y, self.point, colour=self.colour, mark=self.mark, hollow=self.hollow)
+        value, low, high = self.point
+        if not math.isfinite(value):
+            look: dict[str, Any] = {"ha": "right", "va": "center", "color": MUTED, "size": 8.5}
+            axes.text(1, y, "not defined", transform=axes.get_yaxis_transform(), **look)
+            return
+        colour, alpha = self.colour, 0.5 if self.hollow else 1
+        axes.plot([low, high], [y, y], color=colour, linewidth=1.7, alpha=alpha)
+        inside = "none" if self.hollow else colour
+        axes.plot(value, y, self.mark, ms=6, mec=colour, mew=1.4, mfc=inside, clip_on=False)
 
     def values(self) -> list[float]:
         """Return the values that its panel must show."""
@@ -84,9 +83,16 @@ class Row(NamedTuple):
     cells: tuple[tuple[object, ...], ...] = ()
 
 
-def table_of_rows(header: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Return the table of a forest plot."""
-    return table_of(header, (cells for row in rows for cells in row.cells))
+def cells_of(rows: Sequence[Row]) -> list[tuple[object, ...]]:
+    """Return the rows of the table of a forest plot."""
+    return [cells for row in rows for cells in row.cells]
+
+
+def forest_drawing(
+    kind: str, rows: Sequence[Row], facts: Mapping[str, object], **look: Any
+) -> Drawing:
+    """Return a forest plot with its data; see ``Drawing`` and ``forest``."""
+    return Drawing(kind, cells_of(rows), lambda: forest(rows, **look), facts)
 
 
 def rated_row(
@@ -106,7 +112,7 @@ def difference_mark(point: Point, *, apart: bool, seeds: Sequence[float] = ()) -
 
 def up_to_one(axes: Axes, values: list[float]) -> None:
     """Scale an axis of shares from below the lowest to 1, with its ends written."""
-    least = max(0.0, floor_of(values))
+    least = max(0.0, plotting.floor_of(values))
     ticks = [least, (least + 1) / 2, 1]
     axes.set(xlim=(least, 1.01), xticks=ticks, xticklabels=[f"{least:g}", "", "1"])
 
@@ -162,8 +168,8 @@ def forest(
         names.append(row.name)
     across = min(across, len(titles))
     down = math.ceil(len(titles) / across)
-    figure = new_figure(width_in, down * (0.27 * len(names) + 0.75), gap=0.06)
-    grid = panels(figure, len(titles), across=across, share_y=True)
+    figure = plotting.new_figure(width_in, down * (0.27 * len(names) + 0.75), gap=0.06)
+    grid = plotting.panels(figure, len(titles), across=across, share_y=True)
     for place, (axes, title) in enumerate(zip(grid, titles, strict=True)):
         marks = [row.marks[place] for row in rows]
         axes.set_title(title)
@@ -172,5 +178,5 @@ def forest(
         for y, mark in zip(heights, marks, strict=True):
             mark.draw(axes, y)
         scale(axes, [value for mark in marks for value in mark.values()])
-        name_rows(axes, names, bold=bold)
+        plotting.name_rows(axes, names, bold=bold)
     return figure

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.numbers import SMALL
-from pneumoscope.report.axes import floor_of, new_figure, note, panels, point_of, shortened
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
-    RATE_ENDS,
     RATES,
     Mark,
     Row,
     forest,
+    forest_drawing,
     rated_row,
-    table_of_rows,
 )
+from pneumoscope.report.plotting import point_of, shortened
 from pneumoscope.report.style import BLUE, MUTED, NARROW_IN, VERMILLION
-from pneumoscope.report.tables import table_of
 from pneumoscope.report.words import NAMES
 
 if TYPE_CHECKING:
@@ -59,12 +59,8 @@ def subgroup_forest(groups: Sequence[Group], everything: Mapping[str, Estimate],
     ]  # fmt: skip
     rows = [first._replace(bold=True), *others]
     everywhere = [mark.point[0] for mark in first.marks]
-    return Drawing(
-        "subgroup_forest",
-        table_of_rows(("column", "group", "images", "few_images", *RATE_ENDS), rows),
-        lambda: forest(rows, _TITLES, reference=everywhere),
-        {"everything": everything, "groups": groups},
-    )
+    facts = {"everything": everything, "groups": groups}
+    return forest_drawing("subgroup_forest", rows, facts, titles=_TITLES, reference=everywhere)
 
 
 def finding_forest(found: FindingNumbers) -> Drawing:
@@ -76,12 +72,7 @@ def finding_forest(found: FindingNumbers) -> Drawing:
         )
         for name, n, own in zip(found.names, found.counts, found.by_finding, strict=True)
     ]  # fmt: skip
-    return Drawing(
-        "finding_forest",
-        table_of_rows(("finding", "labelled", "positive", *RATE_ENDS), rows),
-        lambda: forest(rows, _TITLES),
-        {"found": found},
-    )
+    return forest_drawing("finding_forest", rows, {"found": found}, titles=_TITLES)
 
 
 _NEW = ("sensitivity", "specificity", "auc", "ece")
@@ -97,7 +88,12 @@ def new_patients_forest(found: NewPatients) -> Drawing:
         for group in found.groups
     ]  # fmt: skip
     told += [
-        (_EXPECTED, name, *point_of(own.mean), math.nan if own.block is None else own.block)
+        (
+            _EXPECTED,
+            name,
+            *point_of(own.mean),
+            math.nan if own.block is None else own.block,
+        )
         for name, own in expected.items()
     ]
     rows = [
@@ -107,7 +103,7 @@ def new_patients_forest(found: NewPatients) -> Drawing:
     rows += [Row(_EXPECTED, tuple(_of_all(expected.get(name)) for name in _NEW), bold=True)]
     return Drawing(
         "new_patients_forest",
-        table_of(("group", "number", "value", "low", "high", "promised_by_block"), told),
+        told,
         lambda: forest(rows, [NAMES[name] for name in _NEW], scale=_within, across=2),
         {"found": found, "names": {name: NAMES[name] for name in _NEW if name in expected}},
     )
@@ -150,33 +146,29 @@ def robustness_curves(found: Sequence[Corrupted]) -> Drawing:
         name: point_of(rows[-1].numbers["auc"])[0] for name, rows in _by_kind(found[1:]).items()
     }
     worst = min(last, key=lambda name: last[name] if math.isfinite(last[name]) else 2.0)
-    rows = (
+    rows = [
         (one.corruption, one.strength, float(one.amount), one.unit,
          *point_of(one.numbers["auc"]), one.changed.value or 0.0)
         for one in found[1:]
-    )  # fmt: skip
-    header = ("corruption", "strength", "amount", "unit", "auc", "low", "high", "changed")
+    ]  # fmt: skip
     return Drawing(
         "robustness_curves",
-        table_of(header, rows),
+        rows,
         lambda: _plot_robustness(found),
         {"plain": found[0].numbers, "kinds": len(last), "worst": worst, "lowest": last[worst]},
     )
 
 
 def _by_kind(found: Sequence[Corrupted]) -> dict[str, list[Corrupted]]:
-    kinds: dict[str, list[Corrupted]] = {}
-    for row in found:
-        kinds.setdefault(row.corruption, []).append(row)
-    return kinds
+    return {name: list(rows) for name, rows in groupby(found, lambda row: row.corruption)}
 
 
 def _plot_robustness(found: Sequence[Corrupted]) -> Figure:
     kinds = _by_kind(found[1:])
     across = min(2, len(kinds))
-    least = max(0.0, floor_of([v for row in found for v in point_of(row.numbers["auc"])]))
-    figure = new_figure(NARROW_IN, 1.62 * math.ceil(len(kinds) / across) + 0.1, gap=0.05)
-    grid = panels(figure, len(kinds), across=across, share_y=True)
+    least = max(0.0, plotting.floor_of([v for row in found for v in point_of(row.numbers["auc"])]))
+    figure = plotting.new_figure(NARROW_IN, 1.62 * math.ceil(len(kinds) / across) + 0.1, gap=0.05)
+    grid = plotting.panels(figure, len(kinds), across=across, share_y=True)
     for axes, (name, rows) in zip(grid, kinds.items(), strict=True):
         _plot_corruption(axes, rows, plain=point_of(found[0].numbers["auc"])[0])
         axes.set_ylim(least, 1.005)
@@ -196,4 +188,4 @@ def _plot_corruption(axes: Axes, rows: list[Corrupted], *, plain: float) -> None
     axes.set(xlim=(0.6, len(x) + 0.4), xticks=x, xticklabels=amounts)
     axes.tick_params(labelsize=8.5)
     axes.grid(axis="y")
-    note(axes, rows[0].unit, up=4, size=8)
+    plotting.note(axes, rows[0].unit, up=4, size=8)

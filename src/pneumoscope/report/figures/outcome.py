@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pneumoscope.report.axes import (
-    UNIT_TICKS,
-    interval,
-    label_axes,
-    name_rows,
-    new_figure,
-    one_panel,
-    point_of,
-    shortened,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
-from pneumoscope.report.figures.forest import up_to_one
+from pneumoscope.report.figures.forest import Mark, up_to_one
+from pneumoscope.report.plotting import UNIT_TICKS, point_of, shortened
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, RULE, VERMILLION, WIDE_IN
-from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, Integers, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +39,12 @@ def confusion_matrix(counts: npt.ArrayLike, classes: Sequence[str]) -> Drawing:
     totals = matrix.sum(axis=1, keepdims=True).astype(np.float64)
     shares = np.full((*matrix.shape, 1), np.nan)
     np.divide(matrix[..., None], totals[..., None], out=shares, where=totals[..., None] > 0)
-    rows = (
+    rows = [
         (classes[t], classes[c], matrix[t, c], shares[t, c, 0]) for t, c in np.ndindex(matrix.shape)
-    )
+    ]
     return Drawing(
         "confusion_matrix",
-        table_of(("truth", "conclusion", "images", "share_of_truth"), rows),
+        rows,
         lambda: _plot_matrix(matrix, shares, classes, columns="conclusion"),
         {"matrix": matrix, "classes": classes},
     )
@@ -63,10 +55,10 @@ def class_confusion(found: ClassNumbers) -> Drawing:
     names = found.labels.names
     matrix = np.array(found.confusion)
     shares = np.array([[point_of(cell) for cell in row] for row in found.shares])
-    rows = ((names[t], names[c], matrix[t, c], *shares[t, c]) for t, c in np.ndindex(matrix.shape))
+    rows = [(names[t], names[c], matrix[t, c], *shares[t, c]) for t, c in np.ndindex(matrix.shape)]
     return Drawing(
         "class_confusion",
-        table_of(("truth", "likeliest", "images", "share_of_truth", "low", "high"), rows),
+        rows,
         lambda: _plot_matrix(matrix, shares, names, columns="most probable class"),
         {"found": found},
     )
@@ -85,7 +77,7 @@ def _plot_matrix(
     """
     n = len(classes)
     cell = {1: 1.5, 2: 1.5, 3: 1.3, 4: 1.15}.get(n, max(0.36, 4.6 / n))
-    figure, axes = one_panel(
+    figure, axes = plotting.one_panel(
         min(WIDE_IN, 1.9 + cell * n), 1.1 + (0.72 if n <= _WITH_INTERVALS else 0.8) * cell * n
     )
     for t, c in np.ndindex(n, n):
@@ -151,9 +143,10 @@ def score_distributions(
     totals = counts.sum(axis=1)
     return Drawing(
         "score_distributions",
-        columns_of(("from", "to", *classes), edges[:-1], edges[1:], *counts),
+        list(zip(edges[:-1], edges[1:], *counts, strict=True)),
         lambda: _plot_distributions(edges, counts, classes, threshold, zone),
         {"totals": totals, "classes": classes, "threshold": threshold, "zone": zone},
+        ("from", "to", *classes),
     )
 
 
@@ -165,7 +158,7 @@ def _plot_distributions(
     zone: tuple[float, float] | None,
 ) -> Figure:
     """Draw one class upwards, the other downwards, on a scale of square roots."""
-    figure, axes = one_panel(NARROW_IN, 3.4)
+    figure, axes = plotting.one_panel(NARROW_IN, 3.4)
     heights = np.sqrt(counts)
     up, down = (max(1.0, float(side.max(initial=0))) for side in heights)
     room = 0.11 * (up + down)  # for the name of the class
@@ -187,7 +180,7 @@ def _plot_distributions(
     shown += [n for n in ticks if n <= 1.1 * up**2]
     axes.set_yticks(np.sign(shown) * np.sqrt(np.abs(shown)), [f"{abs(n):,}" for n in shown])
     axes.set(xlim=(0, 1), ylim=(-down - room, up + room), xticks=UNIT_TICKS)
-    label_axes(axes, x="Predicted probability", y="Images", grid=False)
+    plotting.label_axes(axes, x="Predicted probability", y="Images", grid=False)
     return figure
 
 
@@ -213,14 +206,14 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
     """
     covered = list(zip(names, sets.coverage_by_class, strict=True))
     sizes = [(str(size), one) for size, one in enumerate(sets.sizes, 1)]
-    rows = (
+    rows = [
         (what, which, *point_of(one))
         for what, shares in (("possible classes", sizes), ("true class among them", covered))
         for which, one in shares
-    )
+    ]
     return Drawing(
         "prediction_sets",
-        table_of(("what", "which", "share", "low", "high"), rows),
+        rows,
         lambda: _plot_sets(sets, names, counts),
         {"sizes": sizes, "covered": covered},
     )
@@ -229,7 +222,7 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
 def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) -> Figure:
     """Draw bars of the sizes on the left, and a row a class on the right."""
     n = len(names)
-    figure = new_figure(WIDE_IN, 1.7 + 0.24 * n, gap=0.08)
+    figure = plotting.new_figure(WIDE_IN, 1.7 + 0.24 * n, gap=0.08)
     left, right = figure.subplots(1, 2)
     shares = [one.value or 0.0 for one in sets.sizes]
     left.bar(range(1, n + 1), shares, width=0.72, color=BLUE)
@@ -239,15 +232,15 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
     step = 1 if n <= _WITH_COUNTS else 2  # two-digit numbers side by side would touch
     left.set_xticks(range(1, n + 1, step))
     left.set_ylim(0, 1.12 * max([*shares, 0.1]))
-    label_axes(left, x="Possible classes", y="Share of images")
+    plotting.label_axes(left, x="Possible classes", y="Share of images")
     points = [point_of(one) for one in sets.coverage_by_class]
     promised = 1 - (sets.error_level or 0)
     if sets.error_level is not None:
         right.axvline(promised, linestyle=":", color=MUTED, linewidth=1)
     for row, point in enumerate(points):
-        interval(right, row, point, colour=BLUE)
+        Mark(point).draw(right, row)
     up_to_one(right, [promised, *(value for point in points for value in point)])
     named = zip(names, counts, strict=True)
-    name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])
+    plotting.name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])
     right.set_title("True class possible", color=MUTED, weight="normal", size=10)
     return figure

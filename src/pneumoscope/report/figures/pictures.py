@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import new_figure, note, show_grey
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Cell, Drawing
 from pneumoscope.report.page import Picture
 from pneumoscope.report.style import WIDE_IN
-from pneumoscope.report.tables import Floats, Pixels, Table, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, Pixels, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 
 def sheet(
-    kind: str, table: Table, cells: Sequence[Cell], *, columns: int, **facts: object
+    kind: str,
+    rows: Sequence[Sequence[object]],
+    cells: Sequence[Cell],
+    *,
+    columns: int,
+    **facts: object,
 ) -> Drawing:
     """Return pictures in a grid; a page places them itself, so that phones show fewer per row.
 
     Args:
         kind: The key of its texts.
-        table: Of what the pictures show.
+        rows: Of the table of what they show.
         cells: Row by row, one at least.
         columns: Cells in a row.
         facts: What its summary is filled in with.
@@ -36,7 +41,7 @@ def sheet(
     if not cells:
         raise OptionError("cells", must="one at least", was=0)
     plot = lambda: _plot_sheet(cells, columns)  # noqa: E731 - as for all figures
-    return Drawing(kind, table, plot, facts, tuple(cells), columns)
+    return Drawing(kind, rows, plot, facts, cells=tuple(cells), columns=columns)
 
 
 def pictures_of_page(drawing: Drawing) -> tuple[Picture, ...]:
@@ -52,15 +57,16 @@ def _plot_sheet(cells: Sequence[Cell], across: int) -> Figure:
     height, width = cells[0].images[0].shape[:2]
     down = math.ceil(len(cells) / across)
     tall = down * (layers * (WIDE_IN / across * height / width + 0.05) + 0.2 * lines) + 0.12
-    figure = new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.03)
+    figure = plotting.new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.03)
     grid = figure.subplots(down * layers, across, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
-    for place, cell in enumerate(cells):
-        row, column = divmod(place, across)
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, across)
         _name(grid[row * layers, column], cell, lines=lines)
         for layer, image in enumerate(cell.images):
-            show_grey(grid[row * layers + layer, column], image)
+            place = grid[row * layers + layer, column]
+            place.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
     return figure
 
 
@@ -73,7 +79,7 @@ def _name(axes: Axes, cell: Cell, *, lines: int) -> None:
     below = lines - bool(cell.title)
     axes.set_title(cell.title, pad=4 + 11.5 * below, size=9, weight="bold")
     text = cell.note + "\n" * (below - _lines(cell.note))
-    note(axes, text, up=3, size=8.5, va="bottom", linespacing=1.25)
+    plotting.note(axes, text, up=3, size=8.5, va="bottom", linespacing=1.25)
 
 
 def _as_jpeg(picture: Pixels | Floats) -> bytes:
@@ -109,14 +115,13 @@ def augmentation_sheet(originals: Pixels, augmented: Pixels, labels: Sequence[st
             *(Cell((version,), "", "augmented") for version in own),
         )
     ]
-    rows = (
+    rows = [
         (image, label, version, f"{grey:.2f}")  # in grey levels of 255
         for image, (label, changes) in enumerate(zip(labels, change, strict=True), 1)
         for version, grey in enumerate(changes, 1)
-    )
-    table = table_of(("image", "label", "version", "mean_absolute_change"), rows)
+    ]
     counts = {"n": len(labels), "versions": versions}
-    return sheet("augmentation_sheet", table, cells, columns=1 + versions, **counts)
+    return sheet("augmentation_sheet", rows, cells, columns=1 + versions, **counts)
 
 
 def case_sheet(cells: Sequence[Cell], names: Sequence[str], *, columns: int = 4) -> Drawing:
@@ -128,9 +133,8 @@ def case_sheet(cells: Sequence[Cell], names: Sequence[str], *, columns: int = 4)
         columns: Images in a row.
     """
     cases = [(cell.title, cell.note.replace("\n", "; ")) for cell in cells]
-    rows = ((k, *case, name) for k, (case, name) in enumerate(zip(cases, names, strict=True), 1))
-    table = table_of(("picture", "label", "said", "path"), rows)
-    return sheet("case_sheet", table, cells, columns=columns, cases=cases)
+    rows = [(k, *case, name) for k, (case, name) in enumerate(zip(cases, names, strict=True), 1)]
+    return sheet("case_sheet", rows, cells, columns=columns, cases=cases)
 
 
 def picture_sheet(
@@ -148,9 +152,8 @@ def picture_sheet(
     if len(titles) != len(pictures):
         raise OptionError("titles", must=f"{len(pictures)}, one a picture", was=titles)
     cells = [Cell((picture,), "", title) for picture, title in zip(pictures, titles, strict=True)]
-    numbered = range(1, len(pictures) + 1)
-    table = columns_of(("picture", "title", "path"), numbered, titles, names)
-    return sheet(kind, table, cells, columns=columns, titles=titles)
+    rows = list(zip(range(1, len(pictures) + 1), titles, names, strict=True))
+    return sheet(kind, rows, cells, columns=columns, titles=titles)
 
 
 def mean_images(
@@ -172,13 +175,10 @@ def mean_images(
     outside, middle = (float(np.abs(effect[mask]).mean()) for mask in (border, ~border))
     shown = (*means, 127.5 + 127.5 * np.clip(effect, -1, 1))
     titles = (*classes, f"{classes[1]} minus {classes[0]}")
-    table = table_of(
-        ("region", "mean_negative", "mean_positive", "mean_absolute_effect"),
-        (
-            ("outer eighth", *means[:, border].mean(axis=1), outside),
-            ("middle", *means[:, ~border].mean(axis=1), middle),
-        ),
-    )
+    rows = [
+        ("outer eighth", *means[:, border].mean(axis=1), outside),
+        ("middle", *means[:, ~border].mean(axis=1), middle),
+    ]
     cells = [Cell((image,), title) for image, title in zip(shown, titles, strict=True)]
     facts = {"classes": classes, "counts": counts, "middle": middle, "outside": outside}
-    return sheet("mean_images", table, cells, columns=3, **facts)
+    return sheet("mean_images", rows, cells, columns=3, **facts)

@@ -9,23 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumoscope.errors import DataError, OptionError
-from pneumoscope.report.axes import (
-    DASHES,
-    SQUARE_IN,
-    band,
-    diagonal,
-    legend,
-    mark_point,
-    one_panel,
-    point_of,
-    shortened,
-    small_squares,
-    unit_square,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.compare import short_names
 from pneumoscope.report.figures.drawing import Drawing
+from pneumoscope.report.plotting import DASHES, SQUARE_IN, point_of, shortened
 from pneumoscope.report.style import BLUE, MUTED, PALETTE, VERMILLION
-from pneumoscope.report.tables import Floats, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, require_shape
 from pneumoscope.stats.roc import Roc, roc
 
 if TYPE_CHECKING:
@@ -134,9 +123,10 @@ def roc_curve(
         columns += _edges_at(band, curve.false_positive_rate)
     return Drawing(
         "roc_curve",
-        columns_of(header, *columns),
+        list(zip(*columns, strict=True)),
         lambda: _plot_one(curve, point, "\n".join(where), band, auc_range),
         {"area": curve.area, "range": auc_range, "where": where},
+        header,
     )
 
 
@@ -154,28 +144,28 @@ def _plot_one(
     edges: RocBand | None,
     auc_range: str,
 ) -> Figure:
-    figure, axes = one_panel(*SQUARE_IN)
+    figure, axes = plotting.one_panel(*SQUARE_IN)
     # A straight run is two points: a curve of 100,000 images must not weigh on the page.
     keep = _corners(curve.false_positive_rate, curve.sensitivity)
     fpr, tpr = curve.false_positive_rate[keep], curve.sensitivity[keep]
-    diagonal(axes)
+    plotting.diagonal(axes)
     if edges is None:
         axes.fill_between(fpr, tpr, color=BLUE, alpha=0.07, linewidth=0)
     else:
-        band(axes, edges.false_positive_rate, edges.low, edges.high, step="post")
+        plotting.band(axes, edges.false_positive_rate, edges.low, edges.high, step="post")
     axes.plot(fpr, tpr, color=BLUE, linewidth=2.2, clip_on=False, zorder=3)
     lift = 0.05 if auc_range else 0.0
     axes.text(0.96, 0.06 + lift, f"AUC {curve.area:.3f}", ha="right", size=15, weight="bold")
     axes.text(0.96, 0.045, auc_range, ha="right", color=MUTED, size=9.5)
     if point is not None:
         x, y = point
-        mark_point(axes, x, y)
+        plotting.mark_point(axes, x, y)
         aside = 0.04 if x < 0.55 else -0.04
         axes.text(  # below the curve, where there is room
             x + aside, max(y - 0.05, 0.34), where, va="top", linespacing=1.45,
             ha="left" if aside > 0 else "right",
         )  # fmt: skip
-    unit_square(axes, x="1 - specificity", y="Sensitivity")
+    plotting.unit_square(axes, x="1 - specificity", y="Sensitivity")
     return figure
 
 
@@ -195,26 +185,20 @@ def roc_curves(found: Comparison) -> Drawing:
         hit, free = (point_of(numbers[key])[0] for key in ("sensitivity", "specificity"))
         lines.append(Line(short, x, y, numbers["auc"].text(), (1 - free, hit), curve))
         rows += [(short, *row) for row in zip(x, y, curve.low, curve.high, strict=True)]
-    return Drawing(
-        "roc_curves",
-        table_of(("reader", "false_positive_rate", "sensitivity", "low", "high"), rows),
-        lambda: _plot_together(lines),
-        {"lines": lines},
-    )
+    return Drawing("roc_curves", rows, lambda: _plot_together(lines), {"lines": lines})
 
 
 def class_roc(found: ClassNumbers, scores: ClassScores) -> Drawing:
     """Return the curve of each class against the rest: four in one square, more in a panel each."""
     lines = [_class_line(found, scores, k) for k in range(len(found.labels))]
-    rows = ((one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True))
+    rows = [(one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True)]
 
     def plot() -> Figure:
         if len(lines) > _TOGETHER:
             return _plot_apart(lines)
         return _plot_together([one._replace(name=shortened(one.name)) for one in lines])
 
-    header = ("class", "false_positive_rate", "sensitivity")
-    return Drawing("class_roc", table_of(header, rows), plot, {"lines": lines})
+    return Drawing("class_roc", rows, plot, {"lines": lines})
 
 
 def _class_line(found: ClassNumbers, scores: ClassScores, k: int) -> Line:
@@ -237,28 +221,28 @@ def _class_line(found: ClassNumbers, scores: ClassScores, k: int) -> Line:
 
 def _plot_together(lines: Sequence[Line]) -> Figure:
     width, height = SQUARE_IN
-    figure, axes = one_panel(width, height + 0.3 + 0.26 * len(lines))
-    diagonal(axes)
+    figure, axes = plotting.one_panel(width, height + 0.3 + 0.26 * len(lines))
+    plotting.diagonal(axes)
     drawn = []
     for place, one in enumerate(lines):
         colour = PALETTE[place % len(PALETTE)]
         dashes = DASHES[(place + place // len(PALETTE)) % len(DASHES)]
         if one.band is not None and len(lines) <= _BANDS:
             edges = one.band.low, one.band.high
-            band(axes, one.fpr, *edges, step="post", color=colour, alpha=0.12)
+            plotting.band(axes, one.fpr, *edges, step="post", color=colour, alpha=0.12)
         drawn += axes.plot(
             one.fpr, one.tpr, dashes, color=colour, linewidth=2, clip_on=False, zorder=3,
             drawstyle="default" if one.band is None else "steps-post", label=one.label,
         )  # fmt: skip
         _mark(axes, one, colour, size=7)
-    unit_square(axes, x="1 - specificity", y="Sensitivity")
-    legend(figure, drawn, columns=1, below=True)
+    plotting.unit_square(axes, x="1 - specificity", y="Sensitivity")
+    plotting.legend(figure, drawn, columns=1, below=True)
     return figure
 
 
 def _plot_apart(lines: Sequence[Line]) -> Figure:
     names = [one.name for one in lines]
-    figure, grid = small_squares(names, x="1 - specificity", y="Sensitivity")
+    figure, grid = plotting.small_squares(names, x="1 - specificity", y="Sensitivity")
     for axes, one in zip(grid, lines, strict=True):
         axes.plot(one.fpr, one.tpr, color=BLUE, clip_on=False, zorder=3)
         _mark(axes, one, VERMILLION, size=5)

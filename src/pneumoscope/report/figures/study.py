@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumoscope.report.axes import DASHES, Point, label_axes, one_panel, whole_numbers, write
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.figures.forest import (
     Row,
     around_zero,
     difference_mark,
-    forest,
-    table_of_rows,
+    forest_drawing,
 )
+from pneumoscope.report.plotting import DASHES, Point
 from pneumoscope.report.style import (
     BLUE,
     INK,
@@ -28,7 +28,7 @@ from pneumoscope.report.style import (
     VERMILLION,
     WIDE_IN,
 )
-from pneumoscope.report.tables import columns_of, number, table_of
+from pneumoscope.report.tables import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,13 +62,8 @@ def level_differences(levels: Sequence[LevelDifference]) -> Drawing:
         cells = (one.question, one.name, *one.point, seeds, apart)
         rows.append(Row(one.name, (mark,), one.question, cells=(cells,)))
     scale = around_zero("base is better  ←  difference in AUC  →  level is better", least=0.01)
-    header = ("question", "level", "difference", "low", "high", "seeds", "apart")
-    return Drawing(
-        "level_differences",
-        table_of_rows(header, rows),
-        lambda: forest(rows, scale=scale, width_in=WIDE_IN),
-        {"levels": levels},
-    )
+    facts = {"levels": levels}
+    return forest_drawing("level_differences", rows, facts, scale=scale, width_in=WIDE_IN)
 
 
 def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]]) -> Drawing:
@@ -82,7 +77,7 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
     each = list(zip(names, losses, strict=True))
 
     def plot() -> Figure:
-        figure, axes = one_panel(NARROW_IN, 3.3)
+        figure, axes = plotting.one_panel(NARROW_IN, 3.3)
         for k, (name, runs) in enumerate(each):
             for run, own in enumerate(runs):
                 axes.plot(
@@ -93,20 +88,20 @@ def loss_curves(names: Sequence[str], losses: Sequence[Sequence[Sequence[float]]
         if every:
             top = float(np.quantile(every, 0.97)) * 1.15
             axes.set_ylim(max(0.0, min(every) * 0.9), top)
-        whole_numbers(axes, nbins=8, min_n_ticks=1)
-        label_axes(axes, x="Epoch", y="Validation loss")
+        plotting.whole_numbers(axes, nbins=8, min_n_ticks=1)
+        plotting.label_axes(axes, x="Epoch", y="Validation loss")
         axes.legend(frameon=False, fontsize=8.5, loc="upper right")
         return figure
 
-    rows = (
+    rows = [
         (name, run, epoch, loss)
         for name, runs in each
         for run, own in enumerate(runs)
         for epoch, loss in enumerate(own, 1)
-    )
+    ]
     return Drawing(
         "loss_curves",
-        table_of(("level", "run", "epoch", "val_loss"), rows),
+        rows,
         plot,
         {"lowest": [(name, min(map(min, runs))) for name, runs in each if runs]},
     )
@@ -136,7 +131,7 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
 
     def plot() -> Figure:
         generator = np.random.default_rng(0)  # of where dots stand, so that they can be told apart
-        figure, axes = one_panel(NARROW_IN, 3.6)
+        figure, axes = plotting.one_panel(NARROW_IN, 3.6)
         for k, one in enumerate(ways):
             place = k - 0.15 + generator.uniform(-0.1, 0.1, len(one.claimed))
             axes.plot(place, one.claimed, "o", ms=3, color=MUTED, alpha=0.6, linewidth=0)
@@ -145,17 +140,16 @@ def validation_spread(ways: Sequence[Validated]) -> Drawing:
         axes.set_xticks(range(len(ways)), [f"{one.name}\n{one.images:,} images" for one in ways])
         axes.set_xlim(-0.6, len(ways) - 0.4)
         axes.yaxis.set_major_formatter("{x:.0%}")
-        label_axes(axes, y="Accuracy")
+        plotting.label_axes(axes, y="Accuracy")
         return figure
 
-    rows = (
+    rows = [
         (one.name, one.images, what, value)
         for one in ways
         for what in ("claimed", "kept", "held_out")
         for value in getattr(one, what)
-    )
-    table = table_of(("validation", "images", "what", "accuracy"), rows)
-    return Drawing("validation_spread", table, plot, {"ways": ways})
+    ]
+    return Drawing("validation_spread", rows, plot, {"ways": ways})
 
 
 Ticks = tuple[tuple[float, str], ...]
@@ -181,12 +175,13 @@ def parallel_coordinates(
         number: What that is.
         best: The number of the best trial.
     """
-    rows = ((k, *own, reached[k]) for k, own in enumerate(values))
+    rows = [(k, *own, reached[k]) for k, own in enumerate(values)]
     return Drawing(
         "parallel_coordinates",
-        table_of(("trial", *shown, number), rows),
+        rows,
         lambda: _plot_trials(shown, heights, reached, number, best),
         {"n": len(values), "axes": list(shown), "best": values[best]},
+        ("trial", *shown, number),
     )
 
 
@@ -201,7 +196,7 @@ def _plot_trials(
     low, high = min(known, default=0.0), max(known, default=1.0)
     span = high - low or 1.0
     columns = {**shown, number: ((0.0, f"{low:.4f}"), (1.0, f"{high:.4f}"))}
-    figure, axes = one_panel(WIDE_IN, 3.4)
+    figure, axes = plotting.one_panel(WIDE_IN, 3.4)
     for k, (own, value) in enumerate(zip(heights, reached, strict=True)):
         whole = math.isfinite(value)
         path = [*own, (value - low) / span if whole else math.nan]
@@ -215,7 +210,7 @@ def _plot_trials(
         axes.axvline(x, color=INK, linewidth=0.8, zorder=0)
         for height, text in ticks:
             look = {"size": 8, "color": MUTED, "va": "center", "annotation_clip": False}
-            write(axes, text, (x, height), (4, 0), **look)
+            plotting.write(axes, text, (x, height), (4, 0), **look)
     axes.set_xticks(range(len(columns)), list(columns))
     axes.set(yticks=[], xlim=(-0.15, len(shown) + 0.45))
     axes.spines[:].set_visible(False)
@@ -232,10 +227,10 @@ def importance(names: Sequence[str], shares: Sequence[float]) -> Drawing:
     """
 
     def plot() -> Figure:
-        figure, axes = one_panel(NARROW_IN, 0.34 * len(names) + 0.6)
+        figure, axes = plotting.one_panel(NARROW_IN, 0.34 * len(names) + 0.6)
         axes.barh(range(len(names)), shares, height=0.6, color=BLUE)
         for y, share in enumerate(shares):
-            write(axes, f"{share:.0%}", (share, y), (4, 0), va="center", size=9, color=INK)
+            plotting.write(axes, f"{share:.0%}", (share, y), (4, 0), va="center", size=9, color=INK)
         axes.set_yticks(range(len(names)), list(names))
         axes.set(xlim=(0, max([0.01, *shares]) * 1.15), ylim=(len(names) - 0.5, -0.5))
         axes.xaxis.set_major_formatter("{x:.0%}")
@@ -243,5 +238,5 @@ def importance(names: Sequence[str], shares: Sequence[float]) -> Drawing:
         axes.grid(axis="x")
         return figure
 
-    table = columns_of(("field", "importance"), names, shares)
-    return Drawing("importance", table, plot, {"names": names, "shares": shares})
+    rows = list(zip(names, shares, strict=True))
+    return Drawing("importance", rows, plot, {"names": names, "shares": shares})

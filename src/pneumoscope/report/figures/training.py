@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope.errors import OptionError
-from pneumoscope.report.axes import (
-    new_figure,
-    note,
-    panels,
-    whole_numbers,
-    without_height_scale,
-    write,
-)
+from pneumoscope.report import plotting
 from pneumoscope.report.figures.drawing import Drawing
 from pneumoscope.report.style import BLUE, INK, MUTED, NARROW_IN, PALETTE, VERMILLION
-from pneumoscope.report.tables import Floats, Integers, columns_of, require_shape, table_of
+from pneumoscope.report.tables import Floats, Integers, require_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,10 +34,10 @@ def class_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers
         names = (splits, classes)
         raise OptionError("splits and classes", must="one name each at least", was=names)
     require_shape("counts", counts, (len(splits), len(classes)))
-    rows = ((splits[s], classes[c], counts[s, c]) for s, c in np.ndindex(counts.shape))
+    rows = [(splits[s], classes[c], counts[s, c]) for s, c in np.ndindex(counts.shape)]
     return Drawing(
         "class_counts",
-        table_of(("split", "label", "images"), rows),
+        rows,
         lambda: _plot_counts(splits, classes, counts),
         {"splits": splits, "classes": classes, "counts": counts},
     )
@@ -69,8 +62,10 @@ def _plot_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers
     most = max(1, min(3, int(NARROW_IN / panel_in)))
     n, across = len(splits), min(most, len(splits))
     height = 2.7 + (max(map(len, classes)) * _LETTER_IN if upright else 0.0)
-    figure = new_figure(max(3.0, NARROW_IN * across / most), height * math.ceil(n / across))
-    grid = panels(figure, n, across=across)
+    figure = plotting.new_figure(
+        max(3.0, NARROW_IN * across / most), height * math.ceil(n / across)
+    )
+    grid = plotting.panels(figure, n, across=across)
     for s, (axes, split, own) in enumerate(zip(grid, splits, counts, strict=True)):
         _plot_split(axes, classes, own, title=f"({chr(97 + s)}) {split}" if n > 1 else split)
         if upright:
@@ -84,14 +79,16 @@ def _plot_split(axes: Axes, classes: Sequence[str], counts: Integers, *, title: 
     for place, count in zip(places, counts, strict=True):
         share = f"{count / total:.0%}" if total else ""
         at = (place, count)
-        write(axes, f"{count:,}", at, (0, 15), ha="center", weight="bold", size=8 if many else 10)
-        write(axes, share, at, (0, 3.5), ha="center", color=MUTED, size=8 if many else 9)
+        plotting.write(
+            axes, f"{count:,}", at, (0, 15), ha="center", weight="bold", size=8 if many else 10
+        )
+        plotting.write(axes, share, at, (0, 3.5), ha="center", color=MUTED, size=8 if many else 9)
     axes.set_title(title, pad=20)
-    note(axes, f"{total:,} {'image' if total == 1 else 'images'}", up=7)
+    plotting.note(axes, f"{total:,} {'image' if total == 1 else 'images'}", up=7)
     most = max(1, int(counts.max(initial=0)))
     axes.set(xlim=(-0.6, len(classes) - 0.4), ylim=(0, most * 1.28))
     axes.set_xticks(places, [name.replace(" ", "\n") for name in classes], size=9)
-    without_height_scale(axes)
+    plotting.without_height_scale(axes)
 
 
 def learning_curves(
@@ -129,7 +126,7 @@ def learning_curves(
     at_end = {"loss": judged[-1], "accuracy": columns["val_accuracy"][-1]}
     return Drawing(
         "learning_curves",
-        columns_of(("epoch", *columns), x, *columns.values()),
+        list(zip(x, *columns.values(), strict=True)),
         lambda: _plot_learning(x, columns, best_epoch),
         {"epochs": x.size, "best": best_epoch, **at_end},
     )
@@ -137,7 +134,7 @@ def learning_curves(
 
 def _plot_learning(epochs: Integers, columns: Mapping[str, Floats], best: int | None) -> Figure:
     """Draw loss above accuracy over the same epochs, the best one marked in both."""
-    figure = new_figure(NARROW_IN, 4.7, gap=0.08)
+    figure = plotting.new_figure(NARROW_IN, 4.7, gap=0.08)
     grid = figure.subplots(2, 1, sharex=True)
     for axes, name in zip(grid, ("loss", "accuracy"), strict=True):
         axes.set_title(name.capitalize())
@@ -147,7 +144,7 @@ def _plot_learning(epochs: Integers, columns: Mapping[str, Floats], best: int | 
             _plot_best(axes, best, at_best)
     lower = grid[1]
     lower.set_xlabel("Epoch")
-    whole_numbers(lower, min_n_ticks=1)
+    plotting.whole_numbers(lower, min_n_ticks=1)
     first, last = int(epochs[0]), int(epochs[-1])
     margin = 0.02 * (last - first) or 0.5
     lower.set_xlim(first - margin, last + margin)
@@ -174,7 +171,7 @@ def _plot_pair(axes: Axes, epochs: Integers, training: Floats, validation: Float
     heights = _apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.13)
     for height, (_, name, colour) in zip(heights, ends, strict=True):
         look = {"xycoords": "axes fraction", "va": "center", "color": colour, "weight": "bold"}
-        write(axes, name, (1, height), (6, 0), **look)
+        plotting.write(axes, name, (1, height), (6, 0), **look)
     axes.set_ylim(low, high)
 
 

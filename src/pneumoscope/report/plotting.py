@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pneumoscope.evaluation.estimate import Estimate
-    from pneumoscope.report.tables import Floats, Pixels
+    from pneumoscope.report.tables import Floats
 
 UNIT_TICKS: Final = (0, 0.2, 0.4, 0.6, 0.8, 1)
 """Of an axis of shares or probabilities."""
@@ -201,23 +201,6 @@ def mark_point(axes: Axes, x: float, y: float) -> None:
     axes.plot(x, y, "o", ms=9, mfc=VERMILLION, mec=INK, mew=1, clip_on=False, zorder=4)
 
 
-def interval(
-    axes: Axes, y: float, point: Point, *, colour: str, mark: str = "o", hollow: bool = False
-) -> None:
-    """Draw a value with its interval in a row, or a note if it is undefined."""
-    value, low, high = point
-    if not math.isfinite(value):
-        axes.text(
-            1, y, "not defined", ha="right", va="center", color=MUTED, size=8.5,
-            transform=axes.get_yaxis_transform(),
-        )  # fmt: skip
-        return
-    axes.plot([low, high], [y, y], color=colour, linewidth=1.7, alpha=0.5 if hollow else 1)
-    axes.plot(
-        value, y, mark, ms=6, mec=colour, mew=1.4, mfc="none" if hollow else colour, clip_on=False
-    )
-
-
 def name_rows(axes: Axes, names: Sequence[str], *, bold: Sequence[int] = ()) -> None:
     """Write the name of each row on the left, from the top; headings are bold."""
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -231,8 +214,3 @@ def floor_of(values: Sequence[float], *, at_most: float = 0.9) -> float:
     """Return the lower limit of an axis up to 1: a tenth below all finite values."""
     known = [value for value in values if math.isfinite(value)]
     return math.floor(10 * (min([at_most, *known]) - 0.02)) / 10
-
-
-def show_grey(axes: Axes, image: Pixels | Floats) -> None:
-    """Show grey levels 0 to 255 (or colours) without interpolation."""
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
