@@ -56,7 +56,9 @@ def _value(recipe: Recipe, name: str) -> str:
         return ", ".join(f"{key} {inner}" for key, inner in value.items()) or "none"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return f"`{value}`" if isinstance(value, str) else f"{value:.4g}"
+    if isinstance(value, str):
+        return f"`{value}`" if value else "empty"
+    return f"{value:.4g}"
 
 
 def _recipe_fields(plain: Recipe) -> Iterator[tuple[str, str, str]]:
