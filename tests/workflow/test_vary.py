@@ -66,7 +66,7 @@ def test_runs_that_are_there_are_not_done_again(phantoms: Path, tmp_path: Path) 
         ("version", {**facts, "packages": {"pneumoscope": "0.0.1"}}),
     ):
         first.provenance.write_text(json.dumps(changed))
-        with pytest.raises(OutputError, match=f"of another {what}"):
+        with pytest.raises(OutputError, match=f"differs in its {what}"):
             rates(phantoms, out, 1e-3)
     first.provenance.write_text(json.dumps(facts))
 

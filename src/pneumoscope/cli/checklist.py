@@ -18,7 +18,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "checklist",
         run,
-        about="Fill in a reporting checklist from a run, and mark the items left to a person.",
+        about="Fill in a reporting checklist from a run, and mark the items to complete by hand.",
         example="pneumoscope checklist runs/first --standard tripod-ai --out tripod.md",
     )
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a finished run folder")

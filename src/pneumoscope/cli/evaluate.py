@@ -63,7 +63,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--finding",
         metavar="NAME",
-        help="of a reader of several findings, evaluate this one in full, as two classes",
+        help="for a reader of several findings: evaluate only this one, as two classes",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
     parser.add_argument(

@@ -21,7 +21,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "runs",
         run,
-        about="List runs with their changes to the preset and their results; 'runs diff A B' "
+        about="List runs with their differences from the preset and their results; 'runs diff A B' "
         "shows two runs side by side.",
         example="pneumoscope runs runs --sort auc --where preset=seed",
     )

@@ -91,7 +91,7 @@ def _add_limits(parser: Parser) -> None:
         "--per-client",
         type=int,
         metavar="N",
-        help="the same for each client address (default: no limit)",
+        help="requests in progress per client address (default: no limit)",
     )
     limits(
         "--max-mb", type=float, metavar="MB", help="maximum size of a request body (default: 64)"
@@ -112,7 +112,7 @@ def _add_limits(parser: Parser) -> None:
         "--grace-seconds",
         type=float,
         metavar="S",
-        help="time to go on answering after SIGTERM (default: 5)",
+        help="time to finish requests after SIGTERM (default: 5)",
     )
     limits(
         "--evidence-seconds",

@@ -73,7 +73,7 @@ def add_to(verbs: Verbs) -> None:
     )  # fmt: skip
     search(
         "--confirm", type=int, default=3, metavar="N",
-        help="number of new seeds to train the best and the base recipe with (default: 3)",
+        help="number of additional seeds for the best and the base recipe (default: 3)",
     )  # fmt: skip
     search(
         "--name", metavar="NAME", help="name of the search in --storage (default: that of --out)"

@@ -94,8 +94,8 @@ class DataRecipe:
     test_fraction: float = setting(0.0, "test share, if the data have no test part", flag="test")
     near_copies: NearCopies = setting(
         "tie",
-        "near copies of an image (shifted, rescaled, mirrored, re-encoded): keep them"
-        " in one part, or compare equal pixels only",
+        "near copies of an image (shifted, rescaled, mirrored, re-encoded). tie: they stay in one "
+        "part; ignore: only images with equal pixels do",
         choices=get_args(NearCopies),
     )
     positive: str | None = setting(
@@ -231,7 +231,9 @@ class LearningRecipe:
     optimizer: Optimizer = setting("adam", "optimizer", choices=get_args(Optimizer))
     learning_rate: float = setting(1e-3, "learning rate", between=(1e-9, 10))
     layer_decay: float = setting(
-        1.0, "factor of the learning rate from each layer to the previous one", between=(0.01, 1)
+        1.0,
+        "factor of the learning rate from each layer to the one before it, towards the input",
+        between=(0.01, 1),
     )
     schedule: Schedule = setting("constant", "learning rate schedule", choices=get_args(Schedule))
     plateau_patience: int = setting(
@@ -256,8 +258,8 @@ class LearningRecipe:
     cutmix: float = setting(0.0, "CutMix parameter; 0 disables it", between=(0, 100), metavar="A")
     hidden: float = setting(
         0.0,
-        "share of images with hidden lung fields that each batch contains in addition, as examples "
-        "of no evidence",
+        "extra images with hidden lung fields in each batch, as a share of it; they teach that "
+        "there is no evidence",
         between=(0, 1),
     )
     focus: float = setting(

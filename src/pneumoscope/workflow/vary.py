@@ -230,7 +230,7 @@ def _same(run: RunFolder, what: str, before: object, now: object) -> None:
         if isinstance(before, dict) and isinstance(now, dict):
             more = f" ({', '.join(key for key in now if before.get(key) != now[key])})"
         raise OutputError(
-            f"{run.root}: exists already with another {what}{more}; choose another `out`, or "
+            f"{run.root}: exists already and differs in its {what}{more}; choose another `out`, or "
             "remove this run."
         )
 
