@@ -60,7 +60,7 @@ def add_to(verbs: Verbs) -> None:
         action="append",
         default=[],
         metavar="CSV",
-        help="scores of a reader, whose most confident contradictions of labels are listed; can be repeated",
+        help="scores of a reader; the labels that it contradicts most are listed; can be repeated",
     )
     add_seed_option(parser, of="random draws")
     add_patient_option(parser, default="names of known data sets, DICOM headers")
