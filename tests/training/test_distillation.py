@@ -21,7 +21,7 @@ from pneumoscope.export import network_logits
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.training.devices import Placement
-from pneumoscope.training.distillation import FILE, soft_targets
+from pneumoscope.training.distillation import FILE, check_teachers, soft_targets
 from pneumoscope.training.fit import fit
 from pneumoscope.training.fitted import Fitted
 from pneumoscope.training.network import network_of
@@ -142,3 +142,10 @@ def test_what_cannot_be_distilled_is_refused(data: PreparedData, tmp_path: Path)
         recipe(probe=True)
     with pytest.raises(OptionError, match="1 with `distil`"):
         fit(recipe(), data, folder=RunFolder(tmp_path), placement=Placement("cpu", "2"))
+
+
+def test_an_unknown_teacher_is_named_before_training() -> None:
+    check_teachers(recipe(teachers="seed-cnn,seed-cnn"))
+    check_teachers(recipe(distil=0, teachers="nothing"))
+    with pytest.raises(OptionError, match="teachers must be known networks"):
+        check_teachers(recipe(teachers="seed-cnn,nothing"))

@@ -17,9 +17,10 @@ import torch
 
 from pneumoscope.data.split import UNUSED, Split
 from pneumoscope.data.split.draw import draw_folds
-from pneumoscope.errors import DataError
+from pneumoscope.errors import DataError, OptionError
 from pneumoscope.export import network_logits
 from pneumoscope.runs import RunFolder, rows_of, write_csv
+from pneumoscope.training.network import network_of
 from pneumoscope.training.recipe import Recipe, change_recipe
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _cross_fitted(
         without = [UNUSED if own == fold else part for own, part in zip(folds, parts, strict=True)]
         images = replace(data, split=Split(tuple(without)))
         told = []
-        for name, own in _teachers(recipe):
+        for name, own in teacher_recipes(recipe):
             fitted = teach(own, images, RunFolder(folder.root / _FOLDER / f"{name}-{fold}"))
             if fitted.interrupted:
                 raise KeyboardInterrupt
@@ -125,7 +126,24 @@ def _cross_fitted(
     return found
 
 
-def _teachers(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+def check_teachers(recipe: Recipe) -> None:
+    """Raise an error for teachers that cannot be made, before anything is trained.
+
+    Raises:
+        OptionError: A teacher is an unknown network.
+        WeightsError: The weights of a teacher are not available.
+    """
+    if not recipe.learning.distil:
+        return
+    for _, own in teacher_recipes(recipe):
+        try:
+            network_of(own)
+        except OptionError as fault:
+            must = "known networks, separated by commas"
+            raise OptionError("teachers", must=must, was=own.learning.model) from fault
+
+
+def teacher_recipes(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """Yield name and recipe of each teacher."""
     own = recipe.learning.model
     for number, model in enumerate(recipe.learning.teachers.split(",")):

@@ -195,6 +195,7 @@ def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:
     """Return the recipe with its network chosen, after early checks."""
     from pneumoscope.models.choice import choose_backbone  # noqa: PLC0415
     from pneumoscope.training.devices import best_device  # noqa: PLC0415
+    from pneumoscope.training.distillation import check_teachers  # noqa: PLC0415
     from pneumoscope.training.network import network_of  # noqa: PLC0415
     from pneumoscope.training.recipe import change_recipe  # noqa: PLC0415
 
@@ -207,6 +208,7 @@ def _checked(recipe: Recipe, placement: Placement, watcher: Watcher) -> Recipe:
         choice = choose_backbone(best_device(placement.accelerator))
         recipe = change_recipe(recipe, model=choice.model)
         watcher.say(f"Backbone: {choice.model}, since {choice.why}")
+    check_teachers(recipe)
     model = network_of(recipe)
     if model.weights:
         watcher.say(f"Weights: {model.weights.source} (SHA-256 {model.weights.sha256})")
