@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from pneumoscope.evaluation.operating_point import parse_rule
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.runs import (
     RunFolder,
-    is_of_writing,
     locked_folder,
     provenance,
     rows_of,
@@ -29,6 +28,7 @@ from pneumoscope.runs import (
 )
 from pneumoscope.watch import Watcher
 from pneumoscope.workflow.evaluate_run import evaluate_part, evaluate_part_of_findings
+from pneumoscope.workflow.guard import removed_if_it_fails, with_way_on
 from pneumoscope.workflow.new_patients import (
     GROUPS,
     check_groups,
@@ -38,7 +38,7 @@ from pneumoscope.workflow.new_patients import (
 from pneumoscope.workflow.prepare import prepare_data, report_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pneumoscope.evaluation.multilabel.evaluation import FindingsEvaluation
     from pneumoscope.evaluation.new_patients import NewPatients
@@ -111,7 +111,7 @@ def train_reader(
     placement = _checked_placement(placement, probe=recipe is not None and recipe.learning.probe)
     run = _opened(out, resume=resume, leader=leader)
     with locked_folder(run.root) if leader else nullcontext():
-        with _removed_if_it_fails(run, new=leader and not resume):
+        with removed_if_it_fails(run, new=leader and not resume):
             if resume:
                 if recipe is not None:
                     raise OptionError("resume", must="used without a recipe", was=recipe)
@@ -135,7 +135,7 @@ def train_reader(
                 prepared.split.save(run.split, prepared.catalog)
             if recipe.data.validation == GROUPS:
                 check_groups(recipe, prepared, source=data)
-        with _way_on(run):
+        with with_way_on(run):
             learnt = _learnt(
                 recipe, prepared, run, source=data, placement=placement, resume=resume,
                 new=leader and not resume, on_epoch=on_epoch, watcher=watcher,
@@ -352,33 +352,6 @@ def _opened(out: Path, *, resume: bool, leader: bool) -> RunFolder:
     if not run.config.is_file():
         raise OutputError(f"{out}: no run to resume (no {run.config.name}).")
     return run
-
-
-@contextmanager
-def _removed_if_it_fails(run: RunFolder, *, new: bool) -> Iterator[None]:
-    """Remove a new run folder if the block fails before training."""
-    try:
-        yield
-    except BaseException:
-        if new:
-            run.discard()
-        raise
-
-
-@contextmanager
-def _way_on(run: RunFolder) -> Iterator[None]:
-    """Explain how to resume the run after a full disk."""
-    kept = "The completed epochs are kept; continue with `resume`."
-    try:
-        yield
-    except OutputError as fault:
-        raise OutputError(f"{fault} {kept}") from fault
-    except OSError as fault:
-        if not is_of_writing(fault, run.root):
-            raise
-        raise OutputError(
-            f"{run.root}: cannot be written to ({fault.strerror or fault}); free some space. {kept}"
-        ) from fault
 
 
 def _check_unchanged(run: RunFolder, catalog: Catalog) -> None:
