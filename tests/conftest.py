@@ -41,7 +41,7 @@ install_import_hook(
 )
 
 from helpers.drawing import drawing  # noqa: E402
-from helpers.exporter import read_operators_once  # noqa: E402
+from helpers.exporter import FOLDER, read_operators_once, trace_once  # noqa: E402
 from helpers.schedule import (  # noqa: E402
     COSTLY,
     LEFT_OUT,
@@ -124,10 +124,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_exports() -> None:
-    """Save a second per export; see ``helpers.exporter``."""
+def _quick_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Save seconds per export; see ``helpers.exporter``."""
+    graphs = _shared_folder(tmp_path_factory) / "graphs"
+    graphs.mkdir(exist_ok=True)
+    os.environ[FOLDER] = str(graphs)
     if "torch" in sys.modules:
         read_operators_once()
+        trace_once()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -152,11 +156,15 @@ def drawn() -> Iterator[None]:
         yield
 
 
+def _shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the temporary folder of all processes of this run."""
+    root = factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
 def _made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], Made]) -> Made:
     """Return an object that one process creates in a folder; the others wait and read it."""
-    root = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
+    root = _shared_folder(factory)
     kept = root / f"{name}.pickle"
     with FileLock(root / f"{name}.lock"):
         if not kept.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pneumoscope.errors import ExportError
 from pneumoscope.export import ReaderGraph, export, trace
 from pneumoscope.images.prepare import InputSpec, prepare
 from pneumoscope.models.registry import Classifier, build_model
+from pneumoscope.reader.model_file.bundle import open_bundle
 from pneumoscope.reader.model_file.checksum import with_checksum
 from pneumoscope.reader.model_file.metadata import (
     CALIBRATION_BIAS,
@@ -55,8 +57,9 @@ def test_graph_and_network_agree(tmp_path: Path, options: dict[str, Any]) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
+@pytest.mark.parametrize("output", ["probabilities", "logits", "features", "evidence"])
 def test_a_graph_that_disagrees_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     spec = InputSpec(32, 32)
     model = build_model("seed-cnn", spec, filters=[4]).eval()
@@ -64,10 +67,11 @@ def test_a_graph_that_disagrees_is_not_written(
 
     def other(*given: Any, **named: Any) -> dict[str, Any]:
         found = honest(*given, **named)
-        return {**found, "probabilities": found["probabilities"] + np.float32(2e-4)}
+        off = np.float32(2e-4 if output == "probabilities" else 2e-2)
+        return {**found, output: found[output] + off}
 
     monkeypatch.setattr(module, "_run", other)
-    with pytest.raises(ExportError, match="differs from the network"):
+    with pytest.raises(ExportError, match=f"differs from the network by .* in its {output}"):
         export(model, tmp_path / "m.onnx", info=info_of(spec), check=noise(spec))
     assert list(tmp_path.iterdir()) == []
 
@@ -110,11 +114,17 @@ def test_the_calibration_stands_in_the_graph_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-line)), atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", ["seed-cnn", "timm:mobilenetv2_035"])
 def test_a_graph_that_was_traced_before_gets_the_last_layer_as_it_is_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, classes: int
 ) -> None:
     spec = InputSpec(32, 32)
-    model = build_model("seed-cnn", spec, filters=[4]).eval()
+    options = {"filters": [4]} if name == "seed-cnn" else {}
+    model = build_model(name, spec, classes=classes, **options).eval()  # type: ignore[arg-type]
+    classed: dict[str, Any] = {}
+    if classes == 3:
+        classed = {"classes": ("NORMAL", "BACTERIA", "VIRUS"), "positive": ("BACTERIA", "VIRUS")}
     pixels = noise(spec)
     graph = trace(model, spec)
     before = graph.SerializeToString()
@@ -126,10 +136,13 @@ def test_a_graph_that_was_traced_before_gets_the_last_layer_as_it_is_now(
         raise AssertionError("traced twice")
 
     monkeypatch.setattr(module, "_traced", again)
-    found = export(model, tmp_path / "m.onnx", info=info_of(spec), check=pixels, graph=graph)
-    assert found < 1e-5
-    read = Predictor(tmp_path / "m.onnx").run(pixels)[1]
-    np.testing.assert_allclose(read, probabilities(model, pixels), atol=1e-5)
+    info = replace(info_of(spec), **classed)
+    assert export(model, tmp_path / "m.onnx", info=info, check=pixels, graph=graph) < 1e-5
+    with torch.inference_mode():
+        own = module.ReaderGraph(model).eval()(torch.from_numpy(pixels[:, None]))
+    read = open_bundle(tmp_path / "m.onnx").run(pixels, [*own])
+    for values, expected in zip(read, own.values(), strict=True):  # also the evidence
+        np.testing.assert_allclose(values, expected, atol=1e-5 * float(expected.abs().max() + 1))
     assert graph.SerializeToString() == before
 
 

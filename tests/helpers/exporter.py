@@ -1,9 +1,27 @@
-"""torch's ONNX exporter, without work that it repeats for each export."""
+"""torch's ONNX exporter, without work that the tests would repeat.
+
+Tracing a small network takes one to four seconds of processor time, and the tests export about a
+hundred networks, most of them of the same layers.
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+    from pneumoscope.export import ReaderGraph
+    from pneumoscope.images.prepare import InputSpec
+
+FOLDER = "PNEUMOSCOPE_TEST_GRAPHS"
+"""The environment variable with the folder of the graphs, which all processes share."""
 
 
 def read_operators_once() -> None:
@@ -16,3 +34,101 @@ def read_operators_once() -> None:
     registry: Any = getattr(_registration, "ONNXRegistry", None)
     if hasattr(registry, "from_torchlib"):
         registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+
+
+def trace_once() -> None:
+    """Trace ``seed-cnn`` once for each structure in all processes of a test run.
+
+    The graph is traced with random weights and kept; each export fills in its own. The exporter
+    computes values from the weights of other networks, which are traced each time.
+    """
+    from pneumoscope import export  # noqa: PLC0415 - loads torch
+
+    if not hasattr(export._traced, "__wrapped__"):
+        export._traced = _kept(export._traced)
+
+
+def _kept(traced: Any) -> Any:
+    @functools.wraps(traced)
+    def of(graph: ReaderGraph, spec: InputSpec, *, replaceable: bool = False) -> onnx.ModelProto:
+        import onnx  # noqa: PLC0415
+
+        from pneumoscope.models.seed_cnn import SeedCNN  # noqa: PLC0415
+
+        folder = os.environ.get(FOLDER)
+        if folder is None or not isinstance(getattr(graph.classifier, "network", None), SeedCNN):
+            found: onnx.ModelProto = traced(graph, spec, replaceable=replaceable)
+            return found
+        place = Path(folder) / _structure(graph, spec)
+        if not place.exists():
+            temporary = place.with_suffix(f".{os.getpid()}")
+            temporary.write_bytes(_skeleton(traced, graph, spec))
+            temporary.replace(place)
+        content = place.read_bytes()
+        if not content:
+            return traced(graph, spec, replaceable=replaceable)  # type: ignore[no-any-return]
+        found = onnx.ModelProto.FromString(content)
+        _fill(found, graph)
+        return found
+
+    return of
+
+
+def _structure(graph: ReaderGraph, spec: InputSpec) -> str:
+    """Return a digest of the layers and their settings, without their weights."""
+    lines = [repr(spec), repr(graph)]
+    for name, layer in graph.named_modules():
+        plain = {
+            key: value
+            for key, value in vars(layer).items()
+            if isinstance(value, bool | int | float | str | tuple | None)
+        }
+        lines.append(f"{name} {type(layer)} {sorted(plain.items(), key=str)}")
+    lines += [f"{name} {tuple(own.shape)} {own.dtype}" for name, own in graph.state_dict().items()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _skeleton(traced: Any, graph: ReaderGraph, spec: InputSpec) -> bytes:
+    """Return the graph of the structure; empty if it has values that are computed from weights."""
+    models = []
+    for seed in (0, 1):
+        with _stand_ins(graph, seed):
+            models.append(traced(graph, spec, replaceable=True))
+    values = graph.state_dict()
+    constants = [
+        {each.name: each.raw_data for each in model.graph.initializer if each.name not in values}
+        for model in models
+    ]
+    there = {each.name for each in models[0].graph.initializer}
+    used = {name for name, own in values.items() if own.is_floating_point()}
+    if constants[0] != constants[1] or not used <= there:
+        return b""
+    content: bytes = models[0].SerializeToString()
+    return content
+
+
+@contextmanager
+def _stand_ins(graph: ReaderGraph, seed: int) -> Iterator[None]:
+    """Give each tensor values that no other has, so that the exporter merges none of them."""
+    import torch  # noqa: PLC0415
+
+    kept = {name: own.clone() for name, own in graph.state_dict().items()}
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        with torch.no_grad():
+            for own in graph.state_dict().values():
+                if own.is_floating_point():
+                    own.copy_(torch.rand(own.shape, generator=generator) + 0.5)
+        yield
+    finally:
+        graph.load_state_dict(kept)
+
+
+def _fill(model: onnx.ModelProto, graph: ReaderGraph) -> None:
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    values = graph.state_dict()
+    for tensor in model.graph.initializer:
+        if tensor.name in values:
+            own = values[tensor.name].detach().numpy()
+            tensor.CopyFrom(numpy_helper.from_array(own, tensor.name))

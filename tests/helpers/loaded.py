@@ -16,7 +16,7 @@ import pneumoscope.workflow.evaluate
 import pneumoscope.workflow.finish
 import pneumoscope.workflow.seeds
 import pneumoscope.workflow.train
-from helpers.exporter import read_operators_once
+from helpers.exporter import read_operators_once, trace_once
 from pneumoscope.export import trace
 from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.registry import build_model
@@ -36,4 +36,5 @@ with suppress(ModuleNotFoundError):
     optuna.storages.RDBStorage  # noqa: B018 - it is loaded when it is first used
 
 read_operators_once()
+trace_once()
 trace(build_model("seed-cnn", InputSpec(16, 16), filters=[2]).eval(), InputSpec(16, 16))

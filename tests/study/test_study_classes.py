@@ -9,15 +9,15 @@ import pytest
 
 from helpers.classes import GROUP, by_kind
 from helpers.findings import FINDINGS, findings_table
+from helpers.study import popen_forked
+from helpers.warm import run_warm
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.evaluation.multilabel.scores import FindingScores
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.predictor import Predictor
 from pneumoscope.runs import rows_of
 from pneumoscope.stats.roc import area_under_roc
-from pneumoscope.study.conduct import conduct
 from pneumoscope.study.folder import StudyFolder, StudyRun
-from pneumoscope.study.plan import plan_of
 from pneumoscope.study.report import write_study_page
 
 PLAN = """
@@ -36,8 +36,8 @@ def of_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyFol
     place = tmp_path_factory.mktemp("classes")
     write_folder(place / "two", patients=100, seed=5, size_px=(40, 44), workers=1)
     data = by_kind(place / "two", place / "data")
-    plan = plan_of(PLAN.replace("MORE", f", positive: {GROUP!r}").replace("seeds: 2", "seeds: 1"))
-    return data, conduct(data, place / "study", plan=plan)
+    plan = PLAN.replace("MORE", f", positive: {GROUP!r}").replace("seeds: 2", "seeds: 1")
+    return data, conducted(data, place, plan)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,18 @@ def of_findings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyFo
     place = tmp_path_factory.mktemp("findings")
     write_folder(place / "data", patients=100, seed=5, size_px=(40, 44), workers=1)
     table = findings_table(place / "data", place / "images.csv")
-    plan = plan_of(PLAN.replace("MORE", ", findings: all"))
-    return place, conduct(table, place / "study", plan=plan)
+    return place, conducted(table, place, PLAN.replace("MORE", ", findings: all"))
+
+
+def conducted(data: Path, place: Path, plan: str) -> StudyFolder:
+    """Run a study in a fork, whose worker is a fork as well."""
+    (place / "plan.yaml").write_text(plan)
+    out = StudyFolder(place / "study")
+    words = ("study", data, "--plan", place / "plan.yaml", "--out", out.root)
+    forked = {"pneumoscope.study.workers.subprocess.Popen": popen_forked}
+    code, _, errors = run_warm("pneumoscope", *words, values=forked)
+    assert code == 0, errors
+    return out
 
 
 def first(folder: StudyFolder) -> StudyRun:

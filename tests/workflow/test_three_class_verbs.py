@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from helpers.classes import GROUP, KINDS, TINY
+from helpers.warm import WarmChild
 from pneumoscope.cli import main
 from pneumoscope.data.catalog import read_catalog
 from pneumoscope.errors import ExportError, OptionError
@@ -26,6 +29,7 @@ from pneumoscope.report.checklist import fill
 from pneumoscope.report.facts import RunFacts
 from pneumoscope.training.recipe import recipe_of
 from pneumoscope.workflow import shift as shifts
+from pneumoscope.workflow import side_by_side
 from pneumoscope.workflow.evaluate import evaluate_reader
 from pneumoscope.workflow.export import export_runs
 from pneumoscope.workflow.recalibrate import calibration_of, recalibrate
@@ -88,8 +92,13 @@ def test_two_classes_have_no_such_methods(trained: Trained, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("places", [(), ({"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "1"})])
 def test_seeds_in_turn_and_side_by_side(
-    kinds: Path, tmp_path: Path, places: tuple[dict[str, str], ...]
+    kinds: Path,
+    tmp_path: Path,
+    places: tuple[dict[str, str], ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    forks = SimpleNamespace(Popen=WarmChild, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(side_by_side, "subprocess", forks)
     recipe = recipe_of("seed", **TINY)
     found = train_seeds(kinds, tmp_path / "runs", recipe=recipe, seeds=2, places=places)
     written = json.loads((tmp_path / "runs" / "seeds.json").read_text())["parts"]["test"]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from helpers.warm import Warm, run_warm
+from helpers.warm import Warm, WarmChild, run_warm
 from pneumoscope.errors import OptionError, OutputError, PneumoscopeError
 from pneumoscope.runs import RunFolder, rows_of
 from pneumoscope.training.devices import Placement
 from pneumoscope.training.recipe import Recipe, change_recipe, recipe_of
 from pneumoscope.watch import Watcher
+from pneumoscope.workflow import side_by_side
 from pneumoscope.workflow import vary as varying
 from pneumoscope.workflow.side_by_side import Job
 from pneumoscope.workflow.vary import BASE, vary
@@ -141,7 +144,17 @@ def test_a_field_that_divides_the_images_gives_each_run_its_own_split(
     assert not (tmp_path / "folds" / "split.csv").exists()
 
 
-def test_a_run_that_fails_side_by_side_keeps_its_log(phantoms: Path, tmp_path: Path) -> None:
+def test_a_run_that_fails_side_by_side_keeps_its_log(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that fails has a new process, the other one a fork."""
+
+    def start(command: list[str], **options: Any) -> subprocess.Popen[bytes] | WarmChild:
+        new = "learning_rate-0.001" in command[-1]
+        return subprocess.Popen(command, **options) if new else WarmChild(command, **options)
+
+    forks = SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(side_by_side, "subprocess", forks)
     out = tmp_path / "runs"
     places = [{"OMP_NUM_THREADS": "1"}] * 2
     blocked = out / "learning_rate-0.001"

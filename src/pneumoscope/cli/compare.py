@@ -46,7 +46,7 @@ def add_to(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--split",
-        metavar="PART",
+        metavar="SET",
         help="train, val, test or all (default: test if there is one, otherwise all; val "
         "for scores)",
     )

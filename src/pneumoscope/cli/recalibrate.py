@@ -58,7 +58,7 @@ def add_to(verbs: Verbs) -> None:
         " UNCERTAIN (default: auto, a level that these scores support)",
     )
     parser.add_argument(
-        "--split", metavar="PART", help="use the rows of this part, if SCORES has a column split"
+        "--split", metavar="SET", help="use the rows of this set, if SCORES has a column split"
     )
     add_json_option(parser)
 
