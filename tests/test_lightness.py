@@ -21,6 +21,7 @@ HEAVY = (
     "torchmetrics",
     "pydicom",
     "imagecodecs",
+    "pandas",
 )
 _REPORT = "import sys; print(*[m for m in {heavy!r} if m in sys.modules])"
 
@@ -92,10 +93,13 @@ def test_exif_in_a_jpeg_does_not_load_the_tiff_decoder(tmp_path: Path) -> None:
     assert heavy_after(code) == set()
 
 
-def test_reading_loads_nothing_heavy(trained: Trained, phantoms: Path) -> None:
+def test_reading_loads_nothing_heavy(trained: Trained, phantoms: Path, tmp_path: Path) -> None:
     image = next(phantoms.rglob("*.jpeg"))
     predict = run_command("predict", str(image), "--model", str(trained.run.root))
     assert heavy_after(predict) == set()
+    table = tmp_path / "results.parquet"
+    assert heavy_after(run_command("predict", str(image), "--out", str(table))) == set()
+    assert table.is_file()
     evaluate = run_command("evaluate", str(trained.run.root), str(phantoms))
     assert heavy_after(evaluate) == set()
     assert heavy_after(run_command("download", "--verify", str(phantoms))) == set()

@@ -25,6 +25,9 @@ with suppress(ModuleNotFoundError):  # extras
     import pneumoscope.cli.node
     import pneumoscope.hospital.node
     import pneumoscope.hospital.pull
+    from highdicom._standard_utils import does_iod_have_pixel_data
+
+    does_iod_have_pixel_data("1.2.840.10008.5.1.4.1.1.88.34")  # the first report reads its tables
 with suppress(ModuleNotFoundError):
     import optuna
 
