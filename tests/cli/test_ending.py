@@ -145,7 +145,14 @@ def test_evidence_that_cannot_be_written_keeps_what_was_read(
         raise FULL
 
     out = tmp_path / "r.csv"
-    command = ["predict", str(phantoms), "--model", str(model), "--evidence", str(tmp_path / "e")]
+    command = [
+        "predict",
+        str(phantoms / "test"),
+        "--model",
+        str(model),
+        "--evidence",
+        str(tmp_path / "e"),
+    ]
     with monkeypatch.context() as patch:
         patch.setattr("PIL.Image.Image.save", full)
         assert main([*command, "--out", str(out)]) == 1
