@@ -37,10 +37,11 @@ def read_operators_once() -> None:
 
 
 def trace_once() -> None:
-    """Trace ``seed-cnn`` once for each structure in all processes of a test run.
+    """Trace equal networks once in all processes of a test run.
 
-    The graph is traced with random weights and kept; each export fills in its own. The exporter
-    computes values from the weights of other networks, which are traced each time.
+    ``seed-cnn`` is traced once for each structure: the graph is traced with random weights, and
+    each export fills in its own. The exporter computes values from the weights of other networks,
+    so they are only equal with the same weights.
     """
     from pneumoscope import export  # noqa: PLC0415 - loads torch
 
@@ -56,19 +57,26 @@ def _kept(traced: Any) -> Any:
         from pneumoscope.models.seed_cnn import SeedCNN  # noqa: PLC0415
 
         folder = os.environ.get(FOLDER)
-        if folder is None or not isinstance(getattr(graph.classifier, "network", None), SeedCNN):
+        if folder is None:
             found: onnx.ModelProto = traced(graph, spec, replaceable=replaceable)
             return found
-        place = Path(folder) / _structure(graph, spec)
+        name = _structure(graph, spec)
+        filled = isinstance(getattr(graph.classifier, "network", None), SeedCNN)
+        if not filled:
+            name = f"{name}-{replaceable}-{_weights(graph)}"
+        place = Path(folder) / name
         if not place.exists():
-            temporary = place.with_suffix(f".{os.getpid()}")
-            temporary.write_bytes(_skeleton(traced, graph, spec))
+            if filled:
+                with _stand_ins(graph):
+                    found = traced(graph, spec, replaceable=True)
+            else:
+                found = traced(graph, spec, replaceable=replaceable)
+            temporary = place.with_name(f"{name}.{os.getpid()}")
+            temporary.write_bytes(found.SerializeToString())
             temporary.replace(place)
-        content = place.read_bytes()
-        if not content:
-            return traced(graph, spec, replaceable=replaceable)  # type: ignore[no-any-return]
-        found = onnx.ModelProto.FromString(content)
-        _fill(found, graph)
+        found = onnx.ModelProto.FromString(place.read_bytes())
+        if filled:
+            _fill(found, graph)
         return found
 
     return of
@@ -85,21 +93,14 @@ def _structure(graph: ReaderGraph, spec: InputSpec) -> str:
         }
         lines.append(f"{name} {type(layer)} {sorted(plain.items(), key=str)}")
     lines += [f"{name} {tuple(own.shape)} {own.dtype}" for name, own in graph.state_dict().items()]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]
 
 
-def _skeleton(traced: Any, graph: ReaderGraph, spec: InputSpec) -> bytes:
-    """Return the graph of the structure; empty if it lacks a weight under its name.
-
-    Values that the exporter computed from the weights would make ``export`` fail, since it compares
-    all outputs with those of the network.
-    """
-    with _stand_ins(graph):
-        model = traced(graph, spec, replaceable=True)
-    there = {each.name for each in model.graph.initializer}
-    used = {name for name, own in graph.state_dict().items() if own.is_floating_point()}
-    content: bytes = model.SerializeToString()
-    return content if used <= there else b""
+def _weights(graph: ReaderGraph) -> str:
+    digest = hashlib.sha256()
+    for own in graph.state_dict().values():
+        digest.update(own.detach().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @contextmanager
@@ -120,10 +121,10 @@ def _stand_ins(graph: ReaderGraph) -> Iterator[None]:
 
 
 def _fill(model: onnx.ModelProto, graph: ReaderGraph) -> None:
+    """Write the weights into the graph; ``export`` compares all its outputs with the network."""
     from onnx import numpy_helper  # noqa: PLC0415
 
-    values = graph.state_dict()
-    for tensor in model.graph.initializer:
-        if tensor.name in values:
-            own = values[tensor.name].detach().numpy()
-            tensor.CopyFrom(numpy_helper.from_array(own, tensor.name))
+    there = {tensor.name: tensor for tensor in model.graph.initializer}
+    for name, own in graph.state_dict().items():
+        if own.is_floating_point():
+            there[name].CopyFrom(numpy_helper.from_array(own.detach().numpy(), name))

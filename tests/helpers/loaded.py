@@ -11,7 +11,6 @@ import pneumoscope.cli.train
 import pneumoscope.evaluation.evaluation
 import pneumoscope.report.run_report
 import pneumoscope.training.fit
-import pneumoscope.training.probe
 import pneumoscope.workflow.evaluate
 import pneumoscope.workflow.finish
 import pneumoscope.workflow.seeds
@@ -22,10 +21,11 @@ from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.registry import build_model
 
 with suppress(ModuleNotFoundError):  # extras
+    from highdicom._standard_utils import does_iod_have_pixel_data
+
     import pneumoscope.cli.node
     import pneumoscope.hospital.node
     import pneumoscope.hospital.pull
-    from highdicom._standard_utils import does_iod_have_pixel_data
 
     does_iod_have_pixel_data("1.2.840.10008.5.1.4.1.1.88.34")  # the first report reads its tables
 with suppress(ModuleNotFoundError):

@@ -80,8 +80,8 @@ def add_to(verbs: Verbs) -> None:
     )
     search(
         "--heartbeat", type=int, default=60, metavar="SECONDS",
-        help="seconds between the signs of life of a worker; a worker without one for twice as long "
-        "loses its trial to another (default: 60)",
+        help="seconds between the signs of life of a worker; a worker without one for twice as "
+        "long loses its trial to another (default: 60)",
     )  # fmt: skip
     search(
         "--sampler-seed",

@@ -93,7 +93,11 @@ def read_yaml(file: str) -> dict[str, dict[str, Any]]:
     import yaml  # noqa: PLC0415 - only pages need it
 
     place = resources.files("pneumoscope.report").joinpath(file)
-    found: dict[str, dict[str, Any]] = yaml.safe_load(place.read_text(encoding="utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if it was built
+    found: dict[str, dict[str, Any]] = yaml.load(
+        place.read_text(encoding="utf-8"),
+        Loader=loader,  # noqa: S506 - both are safe
+    )
     return found
 
 

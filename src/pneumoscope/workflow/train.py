@@ -303,7 +303,6 @@ def _learn(
     from pneumoscope.training.devices import best_device, is_leader  # noqa: PLC0415
     from pneumoscope.training.estimate import in_words, seconds_per_image  # noqa: PLC0415
     from pneumoscope.training.fit import fit  # noqa: PLC0415
-    from pneumoscope.training.probe import fit_probe  # noqa: PLC0415
 
     report_plan(recipe, data, watcher)
 
@@ -313,6 +312,8 @@ def _learn(
             on_epoch(row)
 
     if recipe.learning.probe:
+        from pneumoscope.training.probe import fit_probe  # noqa: PLC0415 - scikit-learn: a second
+
         watcher.say(_EPOCH_HEADER)
         with watcher.progress("Computing features", unit="batches") as on_step:
             return fit_probe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ ORDER = (
 """The names of the included layouts, in the order of recognition."""
 
 
+@cache
 def known_layout(name: str) -> TableDescription:
     """Return an included layout.
 
