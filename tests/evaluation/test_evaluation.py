@@ -156,7 +156,7 @@ def test_a_network_that_names_one_class_for_everything_is_the_first_note() -> No
     found = evaluate(shifted(scores, 9.0), QUICK, reader=reader_at())
     assert codes(found)[0] == "one-class"
     assert found.notes[0].grave
-    assert "400 of 400 (100%) of the images are classified as PNEUMONIA" in found.notes[0].text
+    assert "to one class: 400 of 400 (100%) are classified as PNEUMONIA" in found.notes[0].text
     found = evaluate(
         shifted(scores, -9.0), QUICK, reader=reader_at(),
         images=Images("val", TrainingRelation.VALIDATION, seen=3),

@@ -91,8 +91,8 @@ def _no_better_than_chance(found: Evaluation) -> Note:
     name, most = named
     return Note(
         "one-class",
-        f"The reader assigns nearly all {units(found)} to one class: {_share(most, found.n)} of "
-        f"them are classified as {name}, and its AUC is {area}. It has not learned to "
+        f"The reader assigns nearly all {units(found)} to one class: {_share(most, found.n)} "
+        f"are classified as {name}, and its AUC is {area}. It has not learned to "
         "distinguish the classes; more epochs, another learning rate or pretrained weights may "
         "help.",
         grave=True,

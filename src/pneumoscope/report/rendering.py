@@ -94,10 +94,7 @@ def read_yaml(file: str) -> dict[str, dict[str, Any]]:
 
     place = resources.files("pneumoscope.report").joinpath(file)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if it was built
-    found: dict[str, dict[str, Any]] = yaml.load(
-        place.read_text(encoding="utf-8"),
-        Loader=loader,  # noqa: S506 - both are safe
-    )
+    found: dict[str, dict[str, Any]] = loader(place.read_text(encoding="utf-8")).get_single_data()
     return found
 
 
