@@ -28,7 +28,7 @@ def object_store() -> Iterator[Any]:
         server.start()
         host, port = server.get_host_and_port()
         # The buckets of an earlier server of this process are still there.
-        reset = Request(f"http://{host}:{port}/moto-api/reset", method="POST")  # noqa: S310
+        reset = Request(f"http://{host}:{port}/moto-api/reset", method="POST")
         urlopen(reset).close()  # noqa: S310 - our own server
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
