@@ -115,19 +115,18 @@ def world(
 ) -> Path:
     """Return a working folder with all files that the documents mention."""
     monkeypatch.chdir(tmp_path)
-    for name in ("chest_xray", "DATA", "data"):
-        shutil.copytree(phantoms, name)
+    for name in ("chest_xray", "DATA", "data", "tutorial/images"):
+        _linked(phantoms, name)
     for name in ("own_images", "other_data"):
-        shutil.copytree(others, name)
+        _linked(others, name)
     images = sorted(phantoms.rglob("*.jpeg"))
     for name, image in (("a.jpeg", images[0]), ("b.png", images[1])):  # content counts
         shutil.copy(image, name)
     for name in ("folder", "new_images"):
-        shutil.copytree(phantoms / "test" / "NORMAL", name)
-    shutil.copytree(phantoms / "test", "archive")
+        _linked(phantoms / "test" / "NORMAL", name)
+    _linked(phantoms / "test", "archive")
     labels = [f"{path},{path.parent.name}" for path in sorted(Path("archive").rglob("*.jpeg"))]
     Path("labels.csv").write_text("\n".join(["path,label", *labels]) + "\n")
-    shutil.copytree(phantoms, "tutorial/images")
     shutil.copytree(trained.run.root, "tutorial/run")
     Path("more").mkdir()
     for name in ("more/c.png", "archive/d.png"):
@@ -150,6 +149,11 @@ def world(
     Path("table.csv").write_text("\n".join(rows).replace("\n", "\nchest_xray/") + "\n")
     monkeypatch.setattr("pneumoscope.workflow.train._learn", _learns)
     return tmp_path
+
+
+def _linked(folder: Path, name: str) -> None:
+    """Copy a folder of images without copying their content, which no command changes."""
+    shutil.copytree(folder, name, copy_function=os.link)
 
 
 def _learns(*_: object, **__: object) -> None:
