@@ -191,7 +191,7 @@ def set_up(command: str, page: Path) -> None:
         if part in command:
             shutil.rmtree(named)
             classes_with_names(Path(named), names, n=24)
-    if "--test " in command:  # the page assumes data without a test part
+    if "--test " in command:  # the page assumes data without a test set
         shutil.rmtree(Path(named) / "test", ignore_errors=True)
     if "--patient-regex" in command:
         shutil.rmtree(named)

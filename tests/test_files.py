@@ -107,12 +107,12 @@ def test_the_figures_of_a_run_and_their_columns_are_documented(trained: Trained)
     rows = {name: row for row in said.splitlines() for name in re.findall(r"^\| `([\w-]+)`", row)}
     tables = words(said.split("Tables of the page")[1])
     for path in trained.run.figures.glob("*.csv"):
-        name = re.sub(r"-(val|test)(?=-|$)", "-PART", path.stem)
+        name = re.sub(r"-(val|test)(?=-|$)", "-SET", path.stem)
         if name in tables:
             continue
-        free = {"NORMAL", "PNEUMONIA"} if name == "scores-PART" else set()
+        free = {"NORMAL", "PNEUMONIA"} if name == "scores-SET" else set()
         low = {f"{column}_{end}" for column in header(path) for end in ("low", "high")}
-        columns = set(header(path)) - free - (low if name == "groups-PART" else set())
+        columns = set(header(path)) - free - (low if name == "groups-SET" else set())
         assert name in rows, f"{path.name} is not documented"
         assert missing(columns, rows[name]) == [], path.name
 

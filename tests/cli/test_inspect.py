@@ -53,7 +53,7 @@ def leaking(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[i
 def test_errors_end_with_1_and_are_printed(leaking: tuple[int, str, Path]) -> None:
     code, text, out = leaking
     assert code == 1
-    assert text.splitlines()[0].split() == ["part", "images", "patients", "NORMAL", "PNEUMONIA"]
+    assert text.splitlines()[0].split() == ["set", "images", "patients", "NORMAL", "PNEUMONIA"]
     assert "error    1 image in both train and test" in text
     assert "test/NORMAL/a&b.jpeg" in text
     assert text.splitlines()[-2:] == [
@@ -173,7 +173,7 @@ def test_without_the_extra_the_page_comes_without_figures_and_says_so(
 
 
 def test_patients_by_a_pattern(phantoms: Path, tmp_path: Path, capsys: Captured) -> None:
-    """Names that tell no patient by themselves, and a patient in two parts whom a pattern finds."""
+    """Names that tell no patient by themselves, and a patient in two sets whom a pattern finds."""
     data = tmp_path / "data"
     for part, label, first in (
         ("train", "NORMAL", 0), ("train", "PNEUMONIA", 20), ("test", "NORMAL", 3),

@@ -147,7 +147,7 @@ def test_validation_images_are_not_said_to_be_all_that_there_was(
     for command in ([str(run), str(phantoms)], [str(run)]):
         found = evaluated([*command, "--split", "val"], capsys)
         assert (found["relation"], found["has_test"]) == ("validation", True)
-        assert "no test part" not in json.dumps(found["notes"])
+        assert "no test set" not in json.dumps(found["notes"])
         assert evaluated(command, capsys)["relation"] == "test"
 
 

@@ -104,7 +104,7 @@ def test_the_parts_are_those_of_the_run_where_most_images_are() -> None:
     assert (name, len(everything)) == ("all", 3)
     with pytest.raises(OptionError, match="one of train, val, test, all"):
         cohort.part("dev")
-    with pytest.raises(DataError, match=r"no images in the part 'val'; available: all \(3\)"):
+    with pytest.raises(DataError, match=r"no images in the set 'val'; available: all \(3\)"):
         everything.part("val")
 
 

@@ -43,7 +43,7 @@ def test_two_folders_of_one_part_are_both_read(tmp_path: Path) -> None:
         classes(tmp_path / part, seed=seed)
     catalog = read_catalog(tmp_path)
     assert counted(catalog) == {"train": 6, "val": 12, "test": 6}
-    assert catalog.notes == ("val/ and validation/ are both read as the part val.",)
+    assert catalog.notes == ("val/ and validation/ are both read as the set val.",)
 
 
 def test_masks_are_left_out_and_counted(tmp_path: Path) -> None:

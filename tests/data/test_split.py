@@ -1,4 +1,4 @@
-"""No patient or identical image is in two parts, and the parts have the requested sizes."""
+"""No patient or identical image is in two sets, and the parts have the requested sizes."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def test_the_operating_point_lies_on_the_curve(threshold: float) -> None:
 
 @pytest.mark.parametrize("labels", [[1, 1], [0, 0], []])
 def test_roc_of_one_class_says_what_is_missing(labels: list[int]) -> None:
-    with pytest.raises(DataError, match=r"both classes.*Evaluate on a part that has both"):
+    with pytest.raises(DataError, match=r"both classes.*Evaluate on a set that has both"):
         roc_of(labels, [0.5] * len(labels))
 
 

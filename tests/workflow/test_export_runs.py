@@ -66,7 +66,7 @@ def test_folds_judge_every_image_by_the_member_that_did_not_see_it(
     assert info.operating_point.rule == "youden"
     assert len(info.training["members"]) == 2
     assert info.self_test is not None
-    # Some member learnt from every image that is not of the test part.
+    # Some member learnt from every image that is not of the test set.
     taught = {
         row["path"] for run in runs for row in rows_of(run / "split.csv") if row["split"] == "train"
     }

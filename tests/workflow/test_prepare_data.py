@@ -60,7 +60,7 @@ def test_a_split_file_that_tears_near_copies_apart_is_refused(tmp_path: Path) ->
     prepared = prepare_data(data, recipe, split_file=None, workers=1, watcher=watcher)
     rows = ["path,split"]
     for entry, part in zip(prepared.catalog.entries, prepared.split.parts, strict=True):
-        torn = Path(entry.path).stem == "film1"  # its mirror image is in the test part
+        torn = Path(entry.path).stem == "film1"  # its mirror image is in the test set
         rows.append(f"{entry.path},{'train' if torn else part}")
     file = tmp_path / "split.csv"
     file.write_text("\n".join(rows) + "\n")

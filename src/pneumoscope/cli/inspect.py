@@ -94,7 +94,7 @@ def _text(result: Inspected) -> str:
     audit = result.audit
     found = counts(audit)
     labels = list(found["labels"])
-    head = ["part", "images", "patients", *(name or "(no label)" for name in labels)]
+    head = ["set", "images", "patients", *(name or "(no label)" for name in labels)]
     rows = [
         [
             part,

@@ -98,13 +98,13 @@ def _space(
     training: Counter[str],
     positive: str | None,
 ) -> LabelSpace:
-    """Return the classes of the training part: the negative ones first, each in order."""
+    """Return the classes of the training set: the negative ones first, each in order."""
     if not _are_classes(listing, training, named=positive is not None):
         raise DataError(_not_classes(data, listing, training))
     for name in Counter(entry.label for entry in found):
         if name not in training:
             raise DataError(
-                f"{data}: unknown class {name!r}, which is not in the training part. "
+                f"{data}: unknown class {name!r}, which is not in the training set. "
                 + nearest(name, training)
             )
     more = map_command(listing) if len(training) > 2 and not listing.mapped else ""
@@ -114,7 +114,7 @@ def _space(
 
 
 def _are_classes(listing: Listing, training: Counter[str], *, named: bool) -> bool:
-    """Return whether the labels of the training part are the classes of a task.
+    """Return whether the labels of the training set are the classes of a task.
 
     Two labels always are. More labels are if they come from class folders, a table with one label
     per image, or a map. Those of a public data set only are if the positive classes are named,

@@ -42,7 +42,7 @@ class Origin:
     Attributes:
         part_of: SHA-256 of a file, or its first digits, → its part. If a content is in several
             parts, which a valid split excludes, the part used for evaluation takes precedence.
-        trained_on: Known patients of the training part.
+        trained_on: Known patients of the training set.
         root: The folder that the paths of the images are relative to; None if unknown.
         digits: Number of digits of the SHA-256 in the keys.
         whole: Whether all images of the data are included, also those used for evaluation; a model
@@ -244,6 +244,6 @@ class Cohort:
             counts = ((part, len(self.rows(part))) for part in (*PARTS, ALL))
             there = ", ".join(f"{part} ({count})" for part, count in counts if count)
             raise DataError(
-                f"{self.catalog.root}: no images in the part {name!r}; available: {there}."
+                f"{self.catalog.root}: no images in the set {name!r}; available: {there}."
             )
         return name, self.select(rows)

@@ -10,9 +10,9 @@ class TrainingRelation(StrEnum):
     """The relation of images to training as a word; see ``Relation.to_part``."""
 
     TRAINING = "training"
-    """The training part of the reader."""
+    """The training set of the reader."""
     VALIDATION = "validation"
-    """The validation part, on which decisions about the reader were made."""
+    """The validation set, on which decisions about the reader were made."""
     TEST = "test"
     """A part of the same data that was used neither for training nor for decisions."""
     OTHER = "other"

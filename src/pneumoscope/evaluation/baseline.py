@@ -67,7 +67,7 @@ def majority_baseline(
     resamples: int = 0,
     seed: int = 0,
 ) -> Baseline:
-    """Return the performance of always predicting the majority class of the training part.
+    """Return the performance of always predicting the majority class of the training set.
 
     Args:
         scores: Labels and patients of the evaluated images.

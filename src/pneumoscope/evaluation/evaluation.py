@@ -62,7 +62,7 @@ class Evaluation:
         baselines: The performance of rules that do not look at the lungs, on the same images.
         robustness: The main metrics on corrupted images; empty if not requested.
         seen: Number of images that were used in training, or whose patients were.
-        has_test: Whether the data of the training have a test part; None if unknown.
+        has_test: Whether the data of the training have a test set; None if unknown.
         fingerprint: Fingerprint of the data; empty if unknown.
         unreadable: Number of files that could not be read.
         left_out: Excluded rows and files of the data.

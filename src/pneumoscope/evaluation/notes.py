@@ -177,14 +177,14 @@ def _decided_by(found: Evaluation) -> Iterator[Note]:
             "and threshold, so the results are optimistic."
         )
         if found.has_test is False:
-            text += " There was no test part."
+            text += " There was no test set."
         elif found.has_test:
-            text += " Its test part is more informative."
+            text += " Its test set is more informative."
         yield Note("validation-images", text, grave=True)
     elif found.relation is TrainingRelation.TEST:
         yield Note(
             "same-source",
-            "The test part comes from the same source as the training images; expect lower "
+            "The test set comes from the same source as the training images; expect lower "
             "performance in another hospital, and evaluate there.",
         )
     elif found.relation is TrainingRelation.UNKNOWN and found.reader.get("sha256"):

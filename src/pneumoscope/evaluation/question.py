@@ -182,7 +182,7 @@ class Images:
         part: ``train``, ``val``, ``test`` or ``all``; empty if the data have no parts.
         relation: Relation of the images to those of the training.
         seen: Number of images that were used in training, or whose patients were.
-        has_test: Whether the data of the training have a test part; None if unknown.
+        has_test: Whether the data of the training have a test set; None if unknown.
         fingerprint: Fingerprint of the data; empty if unknown.
         columns: Columns that define subgroups: name → path → group.
         sizes: Path → size of the file in bytes; the baseline of the file size needs all of them.

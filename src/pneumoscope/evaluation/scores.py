@@ -27,7 +27,7 @@ COLUMNS = ("path", "patient", "label", "logit", "probability")
 REFUSED = "refused"
 """The optional column for images that the gate refuses."""
 MIXED = "mixed"
-"""The part of scores with rows of several parts."""
+"""The part of scores with rows of several sets."""
 
 _MAY_NOT_DECIDE = ("train", "test", "all", MIXED)
 _FILE_NAME = re.compile(r"scores-(train|val|test|all)\.csv")
@@ -237,13 +237,13 @@ def check_may_decide(scores: Scores, *, what: str) -> None:
         what: The decision, such as "an operating point".
 
     Raises:
-        LeakError: The scores are of the training or test part, or of several parts.
+        LeakError: The scores are of the training or test set, or of several sets.
         DataError: There are no scores.
     """
     if scores.part in _MAY_NOT_DECIDE:
         raise LeakError(
-            f"{what} must be chosen on validation images, but these scores are from the part "
-            f"{scores.part!r}; use the scores of the validation part (scores-val.csv), or of "
+            f"{what} must be chosen on validation images, but these scores are from the set "
+            f"{scores.part!r}; use the scores of the validation set (scores-val.csv), or of "
             "your own images that the reader was not trained on."
         )
     if not len(scores):
@@ -276,7 +276,7 @@ def _parsed(path: Path, rows: Sequence[Mapping[str, Any]], *, part: str | None) 
         rows = [row for row, name in zip(rows, parts, strict=True) if name == part]
         parts = [part] * len(rows)
         if not rows:
-            raise OptionError("part", must=f"a part with rows in {path}", was=part)
+            raise OptionError("part", must=f"a set with rows in {path}", was=part)
     distinct = set(parts) - {""}
     own = next(iter(distinct)) if len(distinct) == 1 else MIXED if distinct else ""
     if own not in {*PARTS, "all", MIXED, ""}:

@@ -129,7 +129,7 @@ def _parts_table(found: dict[str, Any]) -> Table:
     parts = found["parts"]
     etiologies = sorted({name for own in parts.values() for name in own["etiologies"]})
     labels = [name or "(no label)" for name in found["labels"]]
-    header = ("part", "images", "patients", *labels, *etiologies, "interval of 90%")
+    header = ("set", "images", "patients", *labels, *etiologies, "interval of 90%")
     return header, tuple(
         (
             part,

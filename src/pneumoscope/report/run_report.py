@@ -77,7 +77,7 @@ def write_run_report(
     opening = opening_of(best, more=more, generated=is_generated(data.catalog.root)) | words
     few = "" if data.catalog.findings else data.cohort.too_few("val")
     if few:
-        text = f"Validation part: {few}. Epoch, threshold and calibration depend on chance."
+        text = f"Validation set: {few}. Epoch, threshold and calibration depend on chance."
         opening["caveats"] += (text,)
     footer = f"{footer_of(facts)} · data {data.catalog.fingerprint[:12]} · seed {recipe.seed}"
     report = Report(run.root.name, sections=tuple(sections), footer=footer, **opening)

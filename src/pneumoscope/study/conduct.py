@@ -38,7 +38,7 @@ def conduct(
     continued from its last epoch. A failed run is a row with its error.
 
     Args:
-        data: The data, as for ``read_catalog``; the test part is excluded.
+        data: The data, as for ``read_catalog``; the test set is excluded.
         out: The folder of the study, new or existing.
         plan: The plan.
         jobs: Maximum number of parallel runs, limited by memory.

@@ -1,7 +1,7 @@
 """The images of a study, with held-out patients that no run uses.
 
-The rows of the data's own test part are dropped first, so that a study cannot use them. The
-held-out images of a study are the test part in the splits of its runs.
+The rows of the data's own test set are dropped first, so that a study cannot use them. The
+held-out images of a study are the test set in the splits of its runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DIVIDING = ("validation", "val_fraction", "block", "folds", "fold")
 
 
 def read_images(data: Path, recipe: Recipe, *, watcher: Watcher) -> Catalog:
-    """Return the images that a study may use: all except the data's own test part.
+    """Return the images that a study may use: all except the data's own test set.
 
     Raises:
         PneumoscopeError: The data are invalid.
@@ -129,7 +129,7 @@ class StudyImages:
 
 
 def refuse_test_rows(catalog: Catalog) -> None:
-    """Raise an error for images of the data's own test part.
+    """Raise an error for images of the data's own test set.
 
     Raises:
         LeakError: There are such images.

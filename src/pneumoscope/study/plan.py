@@ -47,11 +47,11 @@ class Division:
 
     Attributes:
         validation: Source of the rows that choose the epoch, as in ``split_catalog``.
-        val_fraction: Their share of the training part.
+        val_fraction: Their share of the training set.
         block: The block, if ``validation`` is ``block``.
-        held_out: Share of the training part that is used neither for training nor for choices, but
+        held_out: Share of the training set that is used neither for training nor for choices, but
             to answer the questions.
-        patients: Share of the training part's patients that participates.
+        patients: Share of the training set's patients that participates.
         seed: Seed of the draw.
     """
 

@@ -112,10 +112,10 @@ def _data_line(found: Sequence[Answer], facts: dict[str, Any]) -> str:
     known = next((answer for answer in found if answer.images), None)
     where = Path(str(facts["data"])).name
     if known is None:
-        return f"{where}; the test part is not used"
+        return f"{where}; the test set is not used"
     return (
         f"{where}: evaluated on {known.images:,} held-out images of {known.patients:,} "
-        "patients, not used for training or tuning; the test part is not used"
+        "patients, not used for training or tuning; the test set is not used"
     )
 
 

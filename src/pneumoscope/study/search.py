@@ -46,7 +46,7 @@ def search(
     Several workers may search together with one storage, each with its own folder.
 
     Args:
-        data: The data, as for ``read_catalog``; the test part is excluded.
+        data: The data, as for ``read_catalog``; the test set is excluded.
         out: The folder of this worker.
         plan: Plan with ``base`` and ``search``.
         hunt: Settings of the search.

@@ -203,7 +203,7 @@ def check_decides(images: StudyImages, split: Split) -> None:
         if wrong:
             raise LeakError(
                 f"{images.catalog.root}: {len(wrong):,} held-out or test images are in the "
-                f"part {part!r} of a search; they must not be used for decisions."
+                f"set {part!r} of a search; they must not be used for decisions."
             )
 
 

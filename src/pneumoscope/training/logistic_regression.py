@@ -72,7 +72,7 @@ def fit_logistic(
     if folds < 2:
         raise DataError(
             "a linear probe chooses its penalty by cross-validation, which needs two patients of "
-            f"each class in the training part; there are {smallest}."
+            f"each class in the training set; there are {smallest}."
         )
     mean, scale = features.mean(0, np.float64), features.std(0, np.float64)
     scale[scale < 1e-9] = 1.0

@@ -30,13 +30,13 @@ class DataRecipe:
         balance: Whether ``weights`` in the loss or ``sampling`` balance the classes; the logits are
             corrected afterwards, so that probabilities keep the prior of the data.
         validation: The source of validation images; see ``split_catalog``.
-        val_fraction: The share of the training part used for validation.
+        val_fraction: The share of the training set used for validation.
         block: The block of patient numbers used for validation, if ``validation`` is ``block``.
         groups: The kind of groups, if ``validation`` is ``groups``; see ``new_groups``.
         folds: The number of folds, if ``validation`` is ``kfold``, or of blocks or clusters, if it
             is ``groups``.
         fold: The fold used for validation, from 0.
-        test_fraction: The share drawn for testing if the data have no test part.
+        test_fraction: The share drawn for testing if the data have no test set.
         near_copies: Whether near copies of an image (shifted, rescaled, mirrored or re-encoded)
             stay in one part (``tie``), or only images with equal pixels (``ignore``).
         positive: The positive class, or several separated by commas, or ``NAME=CLASS,CLASS``; None
@@ -91,7 +91,7 @@ class DataRecipe:
     )
     folds: int = setting(5, "number of folds, or of blocks or clusters that are held out")
     fold: int = setting(0, "the validation fold, from 0", metavar="K")
-    test_fraction: float = setting(0.0, "test share, if the data have no test part", flag="test")
+    test_fraction: float = setting(0.0, "test share, if the data have no test set", flag="test")
     near_copies: NearCopies = setting(
         "tie",
         "near copies of an image (shifted, rescaled, mirrored, re-encoded). tie: they stay in one "

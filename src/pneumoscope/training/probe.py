@@ -1,7 +1,7 @@
 """Fit a linear probe on the features of a frozen network.
 
 The features of every image are computed once. A logistic regression is fitted on those of the
-training part, with its regularisation chosen by cross-validation that keeps patients together.
+training set, with its regularisation chosen by cross-validation that keeps patients together.
 """
 
 from __future__ import annotations

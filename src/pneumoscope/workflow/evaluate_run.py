@@ -1,4 +1,4 @@
-"""The evaluation of a new run on its own validation and test parts."""
+"""The evaluation of a new run on its own validation and test sets."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def images_of_run(
         run: Run with a split.
         part: ``val`` or ``test``.
         catalog: All images of the run.
-        training: Images of the training part.
+        training: Images of the training set.
         data: The folder or manifest of the images.
 
     Raises:

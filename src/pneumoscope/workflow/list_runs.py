@@ -26,7 +26,7 @@ class ListedRun:
         place: Path of the run folder.
         recipe: The recipe, as in ``config.yaml``.
         differs: Fields that differ from its preset.
-        numbers: Metrics of the test part, or, without one, of the validation part; those of the log
+        numbers: Metrics of the test set, or, without one, of the validation set; those of the log
             begin with ``val_``.
         part: The part of the metrics; empty for an unfinished run.
         facts: The provenance; empty if there is none.

@@ -46,7 +46,7 @@ def check_origin(
     if judging:
         raise LeakError(
             f"{path}: {judging} of {len(scores)} images are test images of {model}, which must "
-            "not be used for this; use the scores of the validation part, or of your own "
+            "not be used for this; use the scores of the validation set, or of your own "
             "images."
         )
     relation = origin.relation(scores.sha256, scores.patient, paths=scores.path)

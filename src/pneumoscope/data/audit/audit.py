@@ -69,7 +69,7 @@ def audit_data(
     number of classes is arbitrary, including one and none.
 
     Args:
-        data: A folder of part folders or class folders, a CSV manifest, or a folder of images.
+        data: A folder with folders of sets or classes, a CSV manifest, or a folder of images.
         positive: The positive class, or several separated by commas; PNEUMONIA if present.
         options: The class map, and how to read a table.
         patient_regex: Regular expression that extracts the patient from a path; see

@@ -130,13 +130,13 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
     yield Finding(
         f"small-{part}",
         "warning",
-        f"The part {part} has {count(counted, what)}: a measured accuracy of 90% may truly be "
+        f"The {part} set has {count(counted, what)}: a measured accuracy of 90% may truly be "
         f"{low:.0%} to {high:.0%}",
         f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(counted, what)}. "
-        "Such a part cannot distinguish a good reader from a poor one, or a good epoch from a "
+        "Such a set cannot distinguish a good reader from a poor one, or a good epoch from a "
         "lucky one.",
         (
-            "Draw a larger part from the training images, patient by patient; `pneumoscope "
+            "Draw a larger set from the training images, patient by patient; `pneumoscope "
             "train` does this automatically for validation."
             if part == "val"
             else "Use more images for test, or report the interval with every number."
@@ -158,7 +158,7 @@ def _patients(audit: Audit) -> Iterator[Finding]:
             "patients-unknown",
             "note",
             f"The patient is unknown for {len(unknown):,} of {len(entries):,} images",
-            "Images of one patient could be in two parts without being noticed.",
+            "Images of one patient could be in two sets without being noticed.",
             "Give the patients in a manifest (column `patient`).",
             details={"images": len(unknown)},
         )

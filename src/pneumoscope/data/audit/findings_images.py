@@ -84,7 +84,7 @@ def left_out_findings(audit: Audit) -> Iterator[Finding]:
 
 
 def leak_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield findings about patients and images that occur in two parts."""
+    """Yield findings about patients and images that occur in two sets."""
     entries = audit.measured.entries
     for crossing in audit.crossings:
         a, b = crossing.parts
@@ -220,7 +220,7 @@ def label_findings(audit: Audit) -> Iterator[Finding]:
             f"{sure} of them with more than 90%",
             "Either the reader or the label is wrong; someone who reads X-rays should look at "
             "the first ones of the list.",
-            "Have them read again without showing the label. Change labels of the test part "
+            "Have them read again without showing the label. Change labels of the test set "
             "only if all its images are read again.",
             tuple((suspect.path,) for suspect in audit.suspects),
             {"ranked": [suspect.to_dict() for suspect in audit.suspects]},

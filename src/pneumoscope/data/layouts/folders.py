@@ -1,4 +1,4 @@
-"""Find the images in part folders and class folders."""
+"""Find the images in folders of sets and classes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PART_NAMES: Final = {
     "test": "test",
     "testing": "test",
 }
-"""Names of part folders, and of parts in tables, in lower case."""
+"""Names of the folders of sets, and of sets in tables, in lower case."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {
@@ -60,7 +60,7 @@ class Passed:
         if self.beside:
             found.append(
                 LeftOut(
-                    "files next to the part or class folders, such as a second copy of the data",
+                    "files next to the folders of sets or classes, such as a copy of the data",
                     self.beside.total(),
                     in_short(self.beside),
                 )
@@ -124,7 +124,7 @@ def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
         places = parts.get(part, [])
         if len(places) > 1:
             names = " and ".join(f"{place.name}/" for place in places)
-            passed.notes.append(f"{names} are both read as the part {part}.")
+            passed.notes.append(f"{names} are both read as the set {part}.")
         for place in places:
             inner = _within(place, names={plain(data.name), plain(base.name), plain(place.name)})
             yield from _classes(data, inner, part=part, passed=passed)

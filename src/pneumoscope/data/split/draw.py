@@ -1,4 +1,4 @@
-"""Draw validation rows from the training part: a share, a block of patient numbers, or folds."""
+"""Draw validation rows from the training set: a share, a block of patient numbers, or folds."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def draw_share(
     fraction: float,
     seed: int,
 ) -> None:
-    """Move whole groups from the training part, about ``fraction`` of each class.
+    """Move whole groups from the training set, about ``fraction`` of each class.
 
     The share is the same in each known series of patients (such as the etiologies). Groups are
-    taken in random order as long as they fit. A group connected to rows of other parts (such as a
+    taken in random order as long as they fit. A group connected to rows of other sets (such as a
     patient of the test folder) is not moved.
     """
     generator = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def draw_share(
 
 
 def draw_block(catalog: Catalog, parts: list[str], *, block: Block, fraction: float) -> None:
-    """Move a block of patient numbers of each series from the training part to validation.
+    """Move a block of patient numbers of each series from the training set to validation.
 
     About ``fraction`` of the images of each class in each series are moved. The caller sets aside
     rows elsewhere that are connected to the block, since a block must be contiguous.
@@ -159,7 +159,7 @@ def draw_folds(
 
 
 def _free(parts: Sequence[str], groups: Sequence[int]) -> list[list[int]]:
-    """Return the training rows of each group without rows in other parts."""
+    """Return the training rows of each group without rows in other sets."""
     members: dict[int, list[int]] = defaultdict(list)
     bound = set()
     for row, (part, group) in enumerate(zip(parts, groups, strict=True)):

@@ -53,8 +53,8 @@ def shared_between_parts(
     """Return the keys that occur in more than one of train, val and test.
 
     Args:
-        parts: The part of each row. Rows of other parts (``unused`` or none) are ignored.
-        keys: The key of each row that must not occur in two parts: patients, checksums, or the
+        parts: The part of each row. Rows of other sets (``unused`` or none) are ignored.
+        keys: The key of each row that must not occur in two sets: patients, checksums, or the
             numbers of ``groups_of`` or any other grouping. Rows with the key None are ignored.
 
     >>> shared_between_parts(["train", "val", "test", "train"], ["a", "a", "b", None])

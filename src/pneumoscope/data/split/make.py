@@ -51,12 +51,12 @@ def split_catalog(
         catalog: The images.
         validation: Source of the validation rows.
 
-            ``grouped`` draws them from the training part, patient by patient, stratified by class
+            ``grouped`` draws them from the training set, patient by patient, stratified by class
             and by the series of patient numbers (for the public data set, the etiology).
 
             ``block`` takes a contiguous block of the patient numbers of each series. If the data
             were split by number, like the folders of the public data set, this imitates the
-            difference between training and test part better than random draws.
+            difference between training and test set better than random draws.
 
             ``kfold`` takes one of ``folds`` equal parts, drawn as by ``grouped``.
 
@@ -67,8 +67,8 @@ def split_catalog(
 
             ``auto`` is ``folder`` if that part is large enough for decisions, otherwise
             ``grouped``.
-        fraction: The share of the training part that ``grouped`` and ``block`` take.
-        test_fraction: The share drawn for testing if the data have no test part.
+        fraction: The share of the training set that ``grouped`` and ``block`` take.
+        test_fraction: The share drawn for testing if the data have no test set.
         block: ``low`` or ``high``, an end of the numbers; or ``K/N``, the K-th of N blocks with
             about equal numbers of images, regardless of ``fraction``.
         folds: Number of folds.
@@ -80,7 +80,7 @@ def split_catalog(
         OptionError: An invalid value.
         DataError: A part would be empty or contain only one class, or patients have no numbers.
 
-    A row of the training part whose patient or copy is in the data's own test part is set aside as
+    A row of the training set whose patient or copy is in the data's own test set is set aside as
     ``unused``, as is a row that is connected to a block but outside it.
     """
     _check_options(validation, fraction=fraction, folds=folds, fold=fold)
@@ -114,7 +114,7 @@ def read_split(path: Path, catalog: Catalog, *, copies: Copies | None = None) ->
     Raises:
         DataError: The file is not a split, lists none of the images, or leaves a class without
             training or validation images.
-        LeakError: A patient, or copies of an image, are in two parts.
+        LeakError: A patient, or copies of an image, are in two sets.
     """
     split = parts_in_file(path, catalog)
     near = copies is not None and bool(copies.near)
@@ -145,13 +145,11 @@ def _check_share(name: str, value: float, *, low: float) -> None:
 
 
 def _with_test(catalog: Catalog, groups: Sequence[int], *, fraction: float, seed: int) -> list[str]:
-    """Return the parts given by the data, with a test part drawn on request."""
+    """Return the parts given by the data, with a test set drawn on request."""
     _check_share("test_fraction", fraction, low=0.0)
     parts = [entry.split or "train" for entry in catalog.entries]
     if fraction and "test" in parts:
-        raise OptionError(
-            "test_fraction", must="omitted if the data have a test part", was=fraction
-        )
+        raise OptionError("test_fraction", must="omitted if the data have a test set", was=fraction)
     if fraction:
         draw_share(catalog, parts, groups, into="test", fraction=fraction, seed=seed)
     return parts
@@ -206,12 +204,12 @@ def _check_findings(catalog: Catalog, split: Split) -> None:
                 name for name, there in zip(catalog.findings, both, strict=True) if not there
             ]
             raise DataError(
-                f"{catalog.root}: the part {part!r} has no images with and without "
+                f"{catalog.root}: the set {part!r} has no images with and without "
                 f"{', '.join(missing)}; leave it out of `findings`, or add images."
             )
         if not both.any():
             raise DataError(
-                f"{catalog.root}: the part {part!r} has no finding with images of both kinds; more "
+                f"{catalog.root}: the set {part!r} has no finding with images of both kinds; more "
                 "images, a larger `val_fraction`, or another `seed` or `validation` is needed."
             )
 
@@ -224,7 +222,7 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool 
         if any(labels[name] == 0 for name in catalog.classes):
             held = ", ".join(f"{name}: {labels[name]}" for name in catalog.classes)
             raise DataError(
-                f"{catalog.root}: the part {part!r} lacks a class ({held}); use more images, a "
+                f"{catalog.root}: the set {part!r} lacks a class ({held}); use more images, a "
                 "larger `val_fraction`, fewer `folds`, or another `seed`, `block` or "
                 "`validation`."
             )

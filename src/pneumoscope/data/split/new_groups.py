@@ -167,7 +167,7 @@ def inner_split(
         there = {catalog.entries[row].label for row in split.rows(part)}
         if missing := set(catalog.classes) - there:
             raise DataError(
-                f"{catalog.root}: without one of the groups, the part {part!r} has no "
+                f"{catalog.root}: without one of the groups, the set {part!r} has no "
                 f"{', '.join(sorted(missing))}; hold out other `groups`."
             )
     return split

@@ -52,7 +52,7 @@ def parts_in_file(path: Path, catalog: Catalog) -> Split:
             f"{path}: not a split file with the columns path,...,split ({in_words(fault)})."
         ) from fault
     for part in set(named.values()) - {*PARTS, UNUSED}:
-        raise DataError(f"{path}: unknown part {part!r}. {nearest(str(part), (*PARTS, UNUSED))}")
+        raise DataError(f"{path}: unknown set {part!r}. {nearest(str(part), (*PARTS, UNUSED))}")
     split = Split(tuple(named.get(entry.path, UNUSED) for entry in catalog.entries))
     if set(split.parts) == {UNUSED}:
         raise DataError(f"{path}: contains none of the images of {catalog.root}.")

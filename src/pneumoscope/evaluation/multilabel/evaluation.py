@@ -34,7 +34,7 @@ class FindingsEvaluation:
         numbers: Metrics of each finding, and over all findings.
         patients_known: Whether the patient of every image is known.
         seen: Number of images that were used in training, or whose patients were.
-        has_test: Whether the data of the training have a test part; None if unknown.
+        has_test: Whether the data of the training have a test set; None if unknown.
         fingerprint: Fingerprint of the data; empty if unknown.
         unreadable: Number of files that could not be read.
         left_out: Excluded rows and files of the data.

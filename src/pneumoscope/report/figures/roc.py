@@ -86,7 +86,7 @@ def roc_of(truth: npt.ArrayLike, probabilities: npt.ArrayLike) -> Roc:
         positives = int((labels == 1).sum())
         raise DataError(
             f"A ROC curve needs both classes, but of {labels.size} images {positives} are "
-            f"positive and {labels.size - positives} negative. Evaluate on a part that has both."
+            f"positive and {labels.size - positives} negative. Evaluate on a set that has both."
         )
     return curve
 
