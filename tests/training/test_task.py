@@ -46,7 +46,7 @@ def test_the_means_of_an_epoch_count_each_image_once(task: ClassificationTask) -
         for part in (slice(0, 5), slice(5, 7)):  # the last batch of an epoch is often smaller
             task.validation_step((pixels[part], labels[part]), 0)
         logits = task.classifier(to_unit(pixels))
-    means = task.judged.taken()
+    means = task.val_means.taken()
     torch.testing.assert_close(means["loss"], F.cross_entropy(logits, labels))
     torch.testing.assert_close(means["accuracy"], (logits.argmax(1) == labels).float().mean())
 
@@ -56,10 +56,10 @@ def test_each_epoch_has_means_of_its_own(task: ClassificationTask) -> None:
     first, second = images(4), images(3)
     with torch.no_grad():
         task.validation_step(first, 0)
-        task.judged.taken()
+        task.val_means.taken()
         task.validation_step(second, 0)
         logits = task.classifier(to_unit(second[0]))
-    loss = task.judged.taken()["loss"]
+    loss = task.val_means.taken()["loss"]
     torch.testing.assert_close(loss, F.cross_entropy(logits, second[1]))
 
 

@@ -133,12 +133,12 @@ class FindingsTask(ClassificationTask):
         logits = self.classifier(to_unit(pixels)).float()
         self.areas.update(logits, labels)
         loss, known = masked_loss(logits, labels)
-        _add(self.judged, loss, known, logits, labels)
+        _add(self.val_means, loss, known, logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of the epoch, and the mean area under the ROC curves."""
         self.log_dict(self.learnt.taken())
-        self.log_dict({f"val_{name}": mean for name, mean in self.judged.taken().items()})
+        self.log_dict({f"val_{name}": mean for name, mean in self.val_means.taken().items()})
         self.log("val_auc", self.areas.compute())
         self.areas.reset()
 

@@ -275,7 +275,7 @@ def check_placement(placement: Placement) -> None:
     _bare_trainer(placement)
 
 
-def check_alone(placement: Placement, *, what: str = "where groups are held out in turn") -> None:
+def check_alone(placement: Placement, *, what: str = "if groups are held out in turn") -> None:
     """Raise an error for several processes, for what needs several trainings.
 
     Raises:

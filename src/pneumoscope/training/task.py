@@ -48,7 +48,7 @@ class ClassificationTask(L.LightningModule):
         self.class_weights = class_weights or (1.0,) * len(positive)
         self.positive = positive
         self.learnt = Means()
-        self.judged = Means()
+        self.val_means = Means()
         self.auc = BinaryAUROC()
         self.plateau: ReduceLROnPlateau | None = None
         self._plateau_before: dict[str, Any] = {}
@@ -121,12 +121,12 @@ class ClassificationTask(L.LightningModule):
         pixels, labels = batch
         logits = self.classifier(to_unit(pixels)).float()
         self.auc.update(*_ranked(logits, labels, self.positive))
-        self.judged.add(F.cross_entropy(logits, labels), logits, labels)
+        self.val_means.add(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of the epoch, and the area under the ROC curve of all validation rows."""
         self.log_dict(self.learnt.taken())
-        self.log_dict({f"val_{name}": mean for name, mean in self.judged.taken().items()})
+        self.log_dict({f"val_{name}": mean for name, mean in self.val_means.taken().items()})
         self.log("val_auc", self.auc.compute())
         self.auc.reset()
 
