@@ -111,8 +111,8 @@ def export(
             saves the time of tracing.
 
     Raises:
-        ExportError: The outputs differ by more than ``TOLERANCE``, or ``HALF_TOLERANCE`` for half
-            precision.
+        ExportError: The probabilities differ by more than ``TOLERANCE``, or ``HALF_TOLERANCE`` for
+            half precision, or the other outputs by ten times as much of their largest value.
         OutputError: The file cannot be written.
     """
     network = ReaderGraph(classifier).eval()
@@ -192,8 +192,7 @@ def _traced(graph: ReaderGraph, spec: InputSpec, *, replaceable: bool = False) -
         graph: The network.
         spec: Its input.
         replaceable: Whether the weights of the last layer can be replaced in the result. The
-            exporter would otherwise compute values from them, as for the evidence, and keep only
-            these.
+            exporter otherwise computes constants from them, as for the evidence, which would stay.
     """
     free = _last_layer(graph) if replaceable else {}
     example = torch.zeros((2, 1, *spec.shape), dtype=torch.uint8)

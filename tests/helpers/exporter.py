@@ -100,6 +100,7 @@ def _structure(graph: ReaderGraph, spec: InputSpec) -> str:
 
 
 def _weights(graph: ReaderGraph) -> str:
+    """Return a digest of all tensors."""
     digest = hashlib.sha256()
     for own in graph.state_dict().values():
         digest.update(own.detach().numpy().tobytes())

@@ -240,7 +240,7 @@ def _table(rows: Sequence[Record], schema: pyarrow.Schema) -> pyarrow.Table:
     """Return rows as a table of texts and numbers.
 
     ``Table.from_pylist`` of pyarrow 26 would import pandas where it is installed, which takes
-    longer than reading fifty images.
+    a second.
     """
     import numpy as np  # noqa: PLC0415
     import pyarrow  # noqa: PLC0415 - an extra
