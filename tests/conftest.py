@@ -6,9 +6,10 @@ import ctypes
 import gc
 import os
 import pickle
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,7 @@ install_import_hook(
 
 from helpers.drawing import drawing  # noqa: E402
 from helpers.exporter import FOLDER, read_operators_once, trace_once  # noqa: E402
+from helpers.forks import FORK, PROGRAMS, Forks  # noqa: E402
 from helpers.schedule import (  # noqa: E402
     COSTLY,
     LEFT_OUT,
@@ -74,6 +76,24 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Return the scheduler of the tests."""
     return ByFile(config, log)
+
+
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
+    """Make the processes of the tests forks of one that has collected them."""
+    if sys.platform != "linux":
+        return
+    forks = Forks(collect=_collected(config), load=not config.option.fast)
+    config.add_cleanup(forks.end)
+    os.environ[PROGRAMS] = forks.programs
+    for spec in specs:
+        if spec.popen and not spec.python:
+            spec.python = shlex.join([sys.executable, FORK, forks.workers])
+
+
+def _collected(config: pytest.Config) -> list[str]:
+    """Return the arguments of pytest that collect the same tests."""
+    fast = ["--fast"] if config.option.fast else []
+    return [*fast, "--rootdir", str(config.rootpath), *config.args]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

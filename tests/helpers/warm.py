@@ -1,34 +1,27 @@
 """Programs in separate processes that need not load torch, Lightning or pynetdicom.
 
 Loading torch and Lightning takes six seconds of processor time, the first export two more, and the
-DICOM node one. One process does this, and each program runs in a fork of it, with its own memory,
-signals, standard streams, working directory and environment; it can be killed like any other
-process. ``test_privacy``, the tests of runs on several devices, and those of the guides and of
-Orthanc use new processes.
+DICOM node one. One process does this (``helpers.forks``), and each program runs in a fork of it,
+with its own memory, signals, standard streams, working directory and environment; it can be killed
+like any other process. ``test_privacy``, the tests of runs on several devices, and those of the
+guides and of Orthanc use new processes.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import multiprocessing
+import functools
 import os
-import pkgutil
-import runpy
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
-import pytest
-
-_FORKS = multiprocessing.get_context("forkserver")
-_LOADED = "helpers.loaded"
+from helpers.forks import PROGRAMS, Fork, Forks, Request
 
 
 class Warm:
@@ -59,39 +52,33 @@ class Warm:
             values: Values of module attributes, such as intervals, by their full names.
             variables: Additional environment variables.
         """
-        _ensure_server()
-        receiver, sender = _FORKS.Pipe(duplex=False)
         self.returncode: int | None = None
         self.stderr: IO[str] | None = None
+        reader, writer = os.pipe()
+        self.stdout: IO[str] = os.fdopen(reader, encoding="utf-8")
         if follow:
-            errors, told = _FORKS.Pipe(duplex=False)
-            self.stderr = os.fdopen(os.dup(errors.fileno()), encoding="utf-8")
-            errors.close()
-            place: str | Connection = told
+            followed, errors = os.pipe()
+            self.stderr = os.fdopen(followed, encoding="utf-8")
         else:
             self._errors = tempfile.NamedTemporaryFile("r", encoding="utf-8")  # noqa: SIM115 - kept
-            place = self._errors.name
-        changed = {
-            **({} if drawn else {"pneumoscope.report.canvas.can_draw": _never}),
-            **(values or {}),
-        }
-        environment = {**os.environ, **(variables or {})}
-        self._process = _FORKS.Process(
-            target=_run,
-            args=(program, words, sender, place, environment, Path.cwd(), changed),
+            errors = os.open(self._errors.name, os.O_WRONLY | os.O_APPEND)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        request = Request(
+            program,
+            [str(word) for word in words],
+            values={
+                **({} if drawn else {"pneumoscope.report.canvas.can_draw": _never}),
+                **(values or {}),
+            },
+            environment={**os.environ, **(variables or {})},
         )
-        self._process.start()
-        sender.close()
-        if not isinstance(place, str):
-            place.close()
-        self.stdout: IO[str] = os.fdopen(os.dup(receiver.fileno()), encoding="utf-8")
-        receiver.close()
+        self._fork = Fork(_programs(), request, (nothing, writer, errors))
+        for own in (nothing, writer, errors):
+            os.close(own)
 
     @property
     def pid(self) -> int:
-        pid = self._process.pid
-        assert pid is not None
-        return pid
+        return self._fork.pid
 
     def send_signal(self, number: int) -> None:
         """Send a signal; ignored if the process has ended, as in ``subprocess``."""
@@ -103,7 +90,7 @@ class Warm:
 
     def poll(self) -> int | None:
         """Return the exit code; None while it runs."""
-        self.returncode = self._process.exitcode
+        self.returncode = self._fork.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -112,25 +99,24 @@ class Warm:
         Raises:
             subprocess.TimeoutExpired: It is still running.
         """
-        self._process.join(timeout)
-        code = self.poll()
+        code = self._fork.wait(timeout)
+        self.returncode = code
         if code is None:
             raise subprocess.TimeoutExpired(["(forked)"], timeout or 0)
         return code
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait for its end; return the rest of its standard output, and its standard error."""
-        overdue = threading.Timer(timeout, self._process.kill) if timeout else None
+        overdue = threading.Timer(timeout, self.kill) if timeout else None
         if overdue:
             overdue.start()
         with self.stdout, self._errors:
             out = self.stdout.read()
-            self._process.join()
+            self.wait()
             errors = self._errors.read()
         if overdue:
             assert overdue.is_alive(), f"it did not end in {timeout} seconds: {out}{errors}"
             overdue.cancel()
-        self.returncode = self._process.exitcode
         return out, errors
 
 
@@ -164,48 +150,15 @@ def run_warm(
     return process.returncode, out, err
 
 
-def _ensure_server() -> None:
-    _FORKS.set_forkserver_preload([_LOADED])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # a fork has only one thread
-            patch.setenv(name, "1")
-        forkserver.ensure_running()
+@functools.cache
+def _programs() -> str:
+    """Return the socket of the process that forks; without ``make test``, it is started here."""
+    if PROGRAMS not in os.environ:
+        forks = Forks()
+        atexit.register(forks.end)
+        return forks.programs
+    return os.environ[PROGRAMS]
 
 
 def _never() -> bool:
     return False
-
-
-def _run(
-    program: str | Path,
-    words: tuple[str | Path, ...],
-    sender: Connection,
-    errors: str | Connection,
-    environment: dict[str, str],
-    folder: Path,
-    values: Mapping[str, Any],
-) -> None:
-    os.dup2(sender.fileno(), 1)
-    sender.close()
-    if isinstance(errors, str):
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
-    else:
-        os.dup2(errors.fileno(), 2)
-        errors.close()
-    for number, name in ((1, "stdout"), (2, "stderr")):  # a new process has them twice as well
-        stream = os.fdopen(number, "w", 1, "utf-8", "backslashreplace", closefd=False)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-    assert _LOADED in sys.modules, "what forks need cannot be loaded beforehand"
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    for name, value in values.items():
-        place, _, attribute = name.rpartition(".")
-        setattr(pkgutil.resolve_name(place), attribute, value)
-    sys.argv = [str(program), *map(str, words)]
-    if isinstance(program, Path):
-        runpy.run_path(str(program), run_name="__main__")
-    else:
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
