@@ -5,17 +5,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import pickle
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import hypothesis
 import pytest
-from filelock import FileLock
 from jaxtyping import install_import_hook
 
 # No test may wait for the network; the library reads this when it is imported.
@@ -44,6 +42,7 @@ install_import_hook(
 from helpers.drawing import drawing  # noqa: E402
 from helpers.exporter import FOLDER, read_operators_once, trace_once  # noqa: E402
 from helpers.forks import FORK, PROGRAMS, Forks  # noqa: E402
+from helpers.once import made_once, shared_folder  # noqa: E402
 from helpers.schedule import (  # noqa: E402
     COSTLY,
     LEFT_OUT,
@@ -57,7 +56,6 @@ from pneumoscope.training.recipe import recipe_of  # noqa: E402
 from pneumoscope.workflow.train import Trained, train_reader  # noqa: E402
 
 HERE = Path(__file__).parent
-Made = TypeVar("Made")
 
 # Processes compete for the cores, so the duration of an example is meaningless.
 hypothesis.settings.register_profile("pneumoscope", deadline=None)
@@ -127,6 +125,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         longest_first(items)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Give untrained networks the same weights in each run."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
 def pytest_collection_finish() -> None:
     """Exclude imported objects from garbage collection.
 
@@ -146,7 +151,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _quick_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Save seconds per export; see ``helpers.exporter``."""
-    graphs = _shared_folder(tmp_path_factory) / "graphs"
+    graphs = shared_folder(tmp_path_factory) / "graphs"
     graphs.mkdir(exist_ok=True)
     os.environ[FOLDER] = str(graphs)
     if "torch" in sys.modules:
@@ -176,23 +181,6 @@ def drawn() -> Iterator[None]:
         yield
 
 
-def _shared_folder(factory: pytest.TempPathFactory) -> Path:
-    """Return the temporary folder of all processes of this run."""
-    root = factory.getbasetemp()
-    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-
-
-def _made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[Path], Made]) -> Made:
-    """Return an object that one process creates in a folder; the others wait and read it."""
-    root = _shared_folder(factory)
-    kept = root / f"{name}.pickle"
-    with FileLock(root / f"{name}.lock"):
-        if not kept.exists():
-            kept.write_bytes(pickle.dumps(make(root / name)))
-    made: Made = pickle.loads(kept.read_bytes())  # noqa: S301 - written a moment ago
-    return made
-
-
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder train/ and test/ with class folders of small generated radiographs."""
@@ -200,7 +188,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> Path:
         return write_folder(folder / "data", patients=60, seed=3, size_px=(96, 110), workers=1)
 
-    return _made_once("phantoms", tmp_path_factory, make)
+    return made_once("phantoms", tmp_path_factory, make)
 
 
 @pytest.fixture(scope="session")
@@ -214,7 +202,7 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained
         assert result is not None
         return result
 
-    return _made_once("runs", tmp_path_factory, make)
+    return made_once("runs", tmp_path_factory, make)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def image(phantoms: Path) -> str:
-    return str(next((phantoms / "test").rglob("*.jpeg")))
+    return str(min((phantoms / "test").rglob("*.jpeg")))
 
 
 def test_the_table_says_that_the_kind_is_uncertain(

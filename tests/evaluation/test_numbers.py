@@ -226,7 +226,7 @@ def test_columns_of_a_manifest_are_groups() -> None:
     found = subgroups(
         scores, threshold=0.5, columns={"site": site, "number": number}, resamples=100
     )
-    assert {group.column for group in found} == {"images of the patient", "site"}
+    assert {group.column for group in found} == {"images per patient", "site"}
     assert sum(group.n for group in found if group.column == "site") == 80
     json.dumps([group.to_dict() for group in found], allow_nan=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,20 @@ from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.registry import build_model
 from pneumoscope.reader.findings import FindingRule
 from pneumoscope.reader.model_file.metadata import ModelInfo, OperatingPoint
+from pneumoscope.reader.prediction import ERROR, NOT_ASSESSABLE, Prediction
+from pneumoscope.reader.predictor import Predictor
 
 FINDINGS = ("Consolidation", "Infiltrate", "Clear")
+
+NAMES = ("Pleural_Effusion", "Consolidation", "Opacity of the left lower lobe")
+EACH = {
+    "POSITIVE": (("NEGATIVE", 0.6), ("POSITIVE", 0.2), ("UNCERTAIN", 0.7)),
+    "UNCERTAIN": (("NEGATIVE", 0.6), ("UNCERTAIN", 0.2), ("NEGATIVE", 0.1)),
+    "NEGATIVE": (("NEGATIVE", 0.6), ("NEGATIVE", 0.2), ("NEGATIVE", 0.1)),
+    NOT_ASSESSABLE: (),
+    ERROR: (),
+}
+"""The findings behind each conclusion; the likeliest one is not always the one that is present."""
 
 
 def findings_table(folder: Path, out: Path) -> Path:
@@ -59,3 +72,19 @@ def write_findings(path: Path, names: tuple[str, ...] = FINDINGS, *, sides: int 
     pixels = np.random.default_rng(0).integers(0, 256, (4, sides, sides), np.uint8)
     export(model, path, info=info, check=pixels)
     return path
+
+
+def concluded(several: Predictor, content: bytes, conclusion: str) -> Prediction:
+    """Return the result of an image with one of the conclusions of ``EACH``."""
+    found = several.predict(content)
+    findings = tuple(
+        one._replace(conclusion=said, probability=probability)
+        for one, (said, probability) in zip(found.findings, EACH[conclusion], strict=False)
+    )
+    return replace(
+        found,
+        conclusion=conclusion,
+        findings=findings,
+        reasons=("a reason",),
+        error="it broke" if conclusion == ERROR else "",
+    )

@@ -83,7 +83,7 @@ class Fork:
         content = pickle.dumps(vars(request))
         socket.send_fds(self._socket, [_SIZE.pack(len(content))], list(streams))
         self._socket.sendall(content)
-        self.pid = _STATUS.unpack(_receive(self._socket, _STATUS.size))[0]
+        self.pid: int = _STATUS.unpack(_receive(self._socket, _STATUS.size))[0]
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int | None:

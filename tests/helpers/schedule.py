@@ -23,6 +23,7 @@ LONGEST_FIRST = (
     "tests/cluster/test_ray.py",
     "tests/hospital/test_delivery.py",
     "tests/models/test_network.py",
+    "tests/hospital/test_report_templates.py",
     "tests/serve/test_service_page.py",
     "tests/hospital/test_peers.py",
     "tests/workflow/test_seeds.py",

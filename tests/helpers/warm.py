@@ -112,7 +112,7 @@ class Warm:
             overdue.start()
         with self.stdout, self._errors:
             out = self.stdout.read()
-            self.wait()
+            self.returncode = self._fork.wait()
             errors = self._errors.read()
         if overdue:
             assert overdue.is_alive(), f"it did not end in {timeout} seconds: {out}{errors}"

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+from timm.models import efficientnet, mobilenetv3
+from timm.models._efficientnet_builder import decode_arch_def
 from torch import nn
 from torch.nn import functional as F
 
@@ -30,6 +33,31 @@ NAMES = [
     "timm:vit_tiny_patch16_224",
     "xrv:densenet121-res224-all",
 ]
+
+
+SHALLOW: dict[str, dict[str, Any]] = {
+    "convnextv2_atto": {"depths": (1, 1, 1, 1)},
+    "densenet121": {"block_config": (2, 2, 2, 2)},
+    "vit_tiny_patch16_224": {"depth": 2},
+}
+"""Options of timm for the same layers in fewer blocks."""
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build networks of fewer blocks, whose export takes a fraction of the time."""
+    create: Any = timm.create_model
+    decode: Any = decode_arch_def
+
+    def create_shallow(name: str, **options: Any) -> Any:
+        return create(name, **SHALLOW.get(name.partition(".")[0], {}), **options)
+
+    def decode_shallow(kinds: Any, *_: Any, **options: Any) -> Any:
+        return decode(kinds, depth_multiplier=0.01)
+
+    monkeypatch.setattr(timm, "create_model", create_shallow)
+    for families in (efficientnet, mobilenetv3):  # they have no option for it
+        monkeypatch.setattr(families, "decode_arch_def", decode_shallow)
 
 
 def built(name: str) -> tuple[Classifier, Network]:
@@ -147,6 +175,7 @@ def test_everything_can_be_freed_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("shallow")
 def test_the_exported_graph_agrees(name: str, tmp_path: Path) -> None:
     model, _ = built(name)
     check = np.random.default_rng(0).integers(0, 256, (3, *SPEC.shape), dtype=np.uint8)

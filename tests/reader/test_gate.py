@@ -80,7 +80,7 @@ def test_colour_is_seen_in_every_format_and_grey_stored_as_colour_is_not() -> No
 
 
 def test_what_is_taken_is_what_prepare_gives(phantoms: Path) -> None:
-    path = next(phantoms.rglob("*.jpeg"))
+    path = min(phantoms.rglob("*.jpeg"))
     for source in (path, str(path), path.read_bytes(), grey_image(90)):
         for spec in (SPEC, InputSpec(40, 56)):
             expected = prepare(source if not isinstance(source, str) else Path(source), spec)
@@ -106,9 +106,9 @@ def test_a_look_tells_turned_and_inverted_images(look: Look, chests: np.ndarray)
     refused = sum(bool(gate.reasons(image, EVEN)) for image in new)
     assert refused <= 2
     for turns, says in (
-        (1, "turned by 90° to the left"),
-        (2, "turned by 180°"),
-        (3, "turned by 90° to the right"),
+        (1, "rotated by 90° to the left"),
+        (2, "rotated by 180°"),
+        (3, "rotated by 90° to the right"),
         (0, "inverted"),
     ):
         changed = [np.ascontiguousarray(np.rot90(p, turns)) if turns else 255 - p for p in new]
@@ -185,7 +185,7 @@ def test_a_look_survives_the_file(look: Look, chests: np.ndarray, tmp_path: Path
     assert found.probability is None
     assert found.distance is not None
     assert found.distance == pytest.approx(look.distances(prepare(upside_down, SPEC))[0], rel=1e-4)
-    assert "turned by 180°" in found.reasons[0]
+    assert "rotated by 180°" in found.reasons[0]
     assert Predictor(predictor.path, gated=False).predict(upside_down).probability is not None
 
 

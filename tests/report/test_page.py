@@ -216,7 +216,7 @@ def test_pictures_stand_side_by_side_and_in_fewer_columns_on_a_phone() -> None:
     assert "--columns: 4; --narrow: 2" in page
     images = Page(page).all("img")
     assert [image["alt"] for image in images] == [
-        "NORMAL PNEUMONIA 0.98", "the same with its evidence", "<b>",
+        "NORMAL, PNEUMONIA 0.98", "evidence map of the preceding image", "<b>",
     ]  # fmt: skip
     assert all(str(image["src"]).startswith("data:image/png;base64,") for image in images)
 

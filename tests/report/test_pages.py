@@ -127,7 +127,7 @@ def test_the_report_of_an_evaluation_has_all_its_parts(evaluated: Path) -> None:
 
 def test_every_number_has_its_method_and_its_images(evaluated: Path) -> None:
     with (evaluated / "figures" / "numbers-test.csv").open(newline="") as file:
-        rows = {row["number"]: row for row in csv.DictReader(file)}
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
 
     assert rows["AUC"]["method of the interval"].startswith(("delong", "newcombe"))
     assert int(rows["AUC"]["images"]) == int(rows["Accuracy"]["images"])
@@ -135,7 +135,7 @@ def test_every_number_has_its_method_and_its_images(evaluated: Path) -> None:
         rows["AUC"]["images"]
     )
     assert re.fullmatch(r"0\.\d+ to [01]\.\d+", rows["AUC"]["interval"])
-    assert "(bootstrap by patient)" in rows["AUC"]["by another method"]
+    assert "(bootstrap by patient)" in rows["AUC"]["interval by another method"]
 
 
 def test_mistakes_are_those_of_the_scores_the_surest_first(evaluated: Path) -> None:
@@ -146,7 +146,7 @@ def test_mistakes_are_those_of_the_scores_the_surest_first(evaluated: Path) -> N
 
     wrong = sum(int(row["images"]) for row in cells if row["truth"] != row["conclusion"])
     assert len(rows) == wrong
-    assert all(row["label"] != row["concluded"] for row in rows)
+    assert all(row["label"] != row["conclusion"] for row in rows)
     if rows:
         assert (evaluated / "figures" / "mistakes-test-images.png").is_file()
 
@@ -298,7 +298,7 @@ def test_the_deployed_decision_comes_first(tmp_path: Path) -> None:
     assert header == ("", "as deployed", "threshold alone")
     said = {row[0]: row[1:] for row in rows}
     assert said["Set aside"] == (found.policy.deployed.set_aside.with_range(), "none")
-    assert said["Sensitivity, among conclusions"] == (
+    assert said["Sensitivity, classified images"] == (
         found.policy.deployed.sensitivity.with_range(),
         found["sensitivity"].with_range(),
     )
@@ -319,7 +319,7 @@ def test_training_writes_every_number_of_each_part(trained: Trained) -> None:
         values = found[part]
         assert values["auc"]["value"] == trained.evaluations[part]["auc"].value
         assert {"brier", "ece", "calibration_slope", "f1", "partial_auc", "curves"} <= set(values)
-        assert {"etiology", "images of the patient"} <= {g["column"] for g in values["groups"]}
+        assert {"etiology", "images per patient"} <= {g["column"] for g in values["groups"]}
         assert [b["name"] for b in values["baselines"]] == ["majority class", "file size"]
 
 

@@ -71,7 +71,7 @@ def check_page(found: Seeds, out: Path) -> None:
     names = {path.name for path in (out / "figures").iterdir()}
     for name in ("seeds-test", "seeds-val", "seeds-losses"):
         assert {f"{name}.png", f"{name}.svg", f"{name}.csv"} <= names
-    rows = {row["number"]: row for row in rows_of(out / "figures" / "seeds-numbers-test.csv")}
+    rows = {row["metric"]: row for row in rows_of(out / "figures" / "seeds-numbers-test.csv")}
     assert float(rows["AUC"]["mean"]) == pytest.approx(group.mean["auc"], abs=5e-5)
     assert float(rows["AUC"][f"kept: {kept}"]) >= float(rows["AUC"]["lowest"])
     assert sum(row["kept"] == "yes" for row in rows_of(out / "figures" / "seeds-runs.csv")) == 1

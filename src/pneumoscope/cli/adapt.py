@@ -20,8 +20,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "adapt",
         run,
-        about="Adapt a model to the images of a site, without labels: the statistics in its graph "
-        "are moved towards those of the site.",
+        about="Adapt a model to the images of a site, without labels: the normalisation statistics "
+        "in the model are moved towards those of the images.",
         example="pneumoscope adapt shipped radiographs/ --out site.onnx",
     )
     parser.add_argument(

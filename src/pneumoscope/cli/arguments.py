@@ -120,7 +120,8 @@ def add_data_options(parser: Parser, *, reader: bool = False) -> None:
         "--map",
         action="append",
         metavar="CLASS=NAME,…",
-        help="the names in the data that make up a class, once per class; * means all other images",
+        help="label names in the data that form a class; repeat for each class; * is all other "
+        "labels",
     )
     if not reader:
         data(
@@ -129,7 +130,7 @@ def add_data_options(parser: Parser, *, reader: bool = False) -> None:
             const="all",
             metavar="NAME,…",
             help="multi-label data: an image may have several of these findings (without names: "
-            "all of the table)",
+            "all label columns of the table)",
         )
     data(
         "--unlabelled",
@@ -148,7 +149,11 @@ def add_data_options(parser: Parser, *, reader: bool = False) -> None:
         metavar="ROLE=COLUMN,…",
         help="columns of a CSV: path=…,label=…, optionally patient, study, view, split",
     )
-    data("--layout", metavar="NAME", help="a public data set, or a YAML file (default: detected)")
+    data(
+        "--layout",
+        metavar="NAME",
+        help="name of a public data set, or a YAML layout file (default: detected)",
+    )
 
 
 def add_patient_option(parser: Parser, *, default: str = "that of the run") -> None:
@@ -156,7 +161,8 @@ def add_patient_option(parser: Parser, *, default: str = "that of the run") -> N
     parser.add_argument(
         "--patient-regex",
         metavar="REGEX",
-        help=f"finds the patient in a path, as its first group (default: {default})",
+        help="regular expression whose first group is the patient's ID in a path "
+        f"(default: {default})",
     )
 
 

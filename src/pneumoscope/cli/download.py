@@ -18,7 +18,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "download",
         run,
-        about="Download and verify the public data set, or verify a folder of it.",
+        about="Download and verify the Kermany (Kaggle) data set, or verify an existing copy.",
         example="pneumoscope download kermany --to chest_xray",
     )
     parser.add_argument(

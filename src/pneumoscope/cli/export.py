@@ -21,10 +21,10 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "export",
         run,
-        about="Export one model file from one or several runs, averaged or in smaller precision.",
+        about="Export one or several runs as one model file, optionally at reduced precision.",
         example="pneumoscope export runs/seed-0 runs/seed-1 --out both.onnx --precision float16",
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="run folders of the same data")
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders trained on the same data")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument("--data", type=Path, help="the images, if they have moved")
     parser.add_argument(
@@ -32,7 +32,7 @@ def add_to(verbs: Verbs) -> None:
         nargs="+",
         default=["plain"],
         metavar="VIEW",
-        help="views of each image to average: plain, flip, zoom",
+        help="test-time augmentations to average: plain, flip, zoom",
     )
     parser.add_argument(
         "--precision", default="float32", help="precision of the weights: float32, float16 or int8"

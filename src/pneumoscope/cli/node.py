@@ -24,13 +24,15 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "node",
         run,
-        about="Run a DICOM node that receives chest radiographs and returns reports and pictures.",
+        about="Run a DICOM node that receives chest radiographs and returns structured "
+        "reports and secondary captures.",
         example="pneumoscope node run --settings node.yaml",
     )
     parser.add_argument(
         "action",
         choices=ACTIONS,
-        help="run the node; show waiting and undeliverable objects; retry the undeliverable",
+        help="run: start the node; queue: list waiting and undeliverable objects; "
+        "requeue: retry undeliverable objects",
     )
     parser.add_argument(
         "--settings", type=Path, required=True, metavar="FILE", help="settings file (YAML)"

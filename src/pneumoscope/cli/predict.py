@@ -63,7 +63,9 @@ def add_to(verbs: Verbs) -> None:
         help="read paths from a file, one per line; - for standard input",
     )
     parser.add_argument(
-        "--model", type=Path, help="a run folder or a model file (default: the included reader)"
+        "--model",
+        type=Path,
+        help="a run folder or a model file (default: shipped, the included reader)",
     )
     add_output_options(parser)
     add_conclusion_options(parser)

@@ -77,20 +77,21 @@ def add_output_options(parser: Parser) -> None:
         "--evidence",
         type=Path,
         metavar="DIR",
-        help="write the evidence of each image as a picture to this folder",
+        help="write an evidence map of each image to this folder",
     )
     parser.add_argument(
         "--evidence-of",
         metavar="CLASS",
-        help="the class whose evidence is drawn (default: the concluded one if it is positive, "
-        "else the positive classes)",
+        help="the class whose evidence is drawn (default: the conclusion if it is a positive "
+        "class, otherwise all positive classes together)",
     )
     _add_engine_options(parser)
     parser.add_argument(
         "--dicom-out",
         type=Path,
         metavar="DIR",
-        help="write a structured report and a picture of each DICOM image, as the node does",
+        help="write a structured report and a Secondary Capture for each DICOM image, as the "
+        "node does",
     )
 
 
@@ -99,21 +100,21 @@ def add_conclusion_options(parser: Parser) -> None:
     parser.add_argument(
         "--no-gate",
         action="store_true",
-        help="give a conclusion even for images that cannot be assessed",
+        help="give a conclusion even for images that the gate would reject",
     )
     parser.add_argument(
         "--outside-intended-use",
         choices=OUTSIDE,
         default=OUTSIDE[0],
-        help="images outside the model's intended use, such as patients of another age: "
-        "add a note to the row (note, the default), or make them UNCERTAIN or "
-        "NOT_ASSESSABLE",
+        help="what to do with images outside the model's intended use, for example of patients of "
+        "another age: add a note (note, the default), or conclude UNCERTAIN (uncertain) or "
+        "NOT_ASSESSABLE (refuse)",
     )
 
 
 def _add_engine_options(parser: Parser) -> None:
     """Add the options for reading with many workers."""
-    group = parser.add_argument_group("archives too large for one machine")
+    group = parser.add_argument_group("large numbers of images")
     group.add_argument(
         "--engine",
         choices=ENGINES,

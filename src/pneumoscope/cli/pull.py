@@ -29,7 +29,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "pull",
         run,
-        about="Fetch radiographs by date and modality from an archive, and read them.",
+        about="Fetch radiographs by date and modality from a PACS or DICOMweb server, and read "
+        "them.",
         example="pneumoscope pull --from PACS@10.0.0.5:104 --study-date 20261101-20261130 "
         "--out results.csv",
     )
@@ -38,7 +39,7 @@ def add_to(verbs: Verbs) -> None:
         dest="archive",
         required=True,
         metavar="ARCHIVE",
-        help="AE_TITLE@HOST:PORT (C-FIND and C-MOVE), or the URL of its DICOMweb",
+        help="AE_TITLE@HOST:PORT (C-FIND and C-MOVE), or the URL of its DICOMweb service",
     )
     parser.add_argument(
         "--study-date", required=True, metavar="DATE", help="YYYYMMDD, or a range YYYYMMDD-YYYYMMDD"

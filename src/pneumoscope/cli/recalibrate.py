@@ -54,8 +54,8 @@ def add_to(verbs: Verbs) -> None:
         type=_error_level,
         default="auto",
         metavar="P",
-        help="maximum share of each class that may be misclassified; images in between are"
-        " UNCERTAIN (default: auto, a level that these scores support)",
+        help="maximum share of each class that may be misclassified; images that cannot be"
+        " classified within this limit are UNCERTAIN (default: auto, chosen from the scores)",
     )
     parser.add_argument(
         "--split", metavar="SET", help="use the rows of this set, if SCORES has a column split"

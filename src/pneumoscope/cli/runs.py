@@ -30,7 +30,7 @@ def add_to(verbs: Verbs) -> None:
         help="a folder of runs (default: runs); or: diff A B",
     )  # fmt: skip
     parser.add_argument(
-        "--sort", metavar="NUMBER", help="sort by a metric, such as auc, the best first"
+        "--sort", metavar="METRIC", help="sort by a metric, such as auc, the best first"
     )
     parser.add_argument(
         "--where",

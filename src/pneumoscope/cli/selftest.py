@@ -25,7 +25,9 @@ def add_to(verbs: Verbs) -> None:
         example="pneumoscope selftest --model runs/first",
     )
     parser.add_argument(
-        "--model", type=Path, help="a run folder or a model file (default: the included reader)"
+        "--model",
+        type=Path,
+        help="a run folder or a model file (default: shipped, the included reader)",
     )
     add_json_option(parser)
 

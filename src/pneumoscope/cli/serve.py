@@ -36,7 +36,7 @@ def add_to(verbs: Verbs) -> None:
         action="append",
         default=[],
         metavar="[NAME=]FILE",
-        help="a run folder or a model file (default: the included reader); can be repeated"
+        help="a run folder or a model file (default: shipped, the included reader); can be repeated"
         " with different names, the first one is the default",
     )
     network = parser.add_argument_group("network").add_argument

@@ -35,7 +35,7 @@ def add_to(verbs: Verbs) -> None:
         example="pneumoscope study chest_xray --plan report --out studies/report",
     )
     parser.add_argument(
-        "data", type=Path, help="data as for train; or show, followed by a study folder"
+        "data", type=Path, help="data as for train; 'show DIR' prints an existing study"
     )
     parser.add_argument("folder", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="study folder; an existing study is continued")
@@ -56,7 +56,7 @@ def add_to(verbs: Verbs) -> None:
     search = parser.add_argument_group("search").add_argument
     search(
         "--optimise",
-        metavar="NUMBER",
+        metavar="METRIC",
         help="search for a recipe: val_auc, val_accuracy or val_loss",
     )
     search("--trials", type=int, default=40, metavar="N", help="number of trials (default: 40)")
@@ -80,8 +80,8 @@ def add_to(verbs: Verbs) -> None:
     )
     search(
         "--heartbeat", type=int, default=60, metavar="SECONDS",
-        help="seconds between the signs of life of a worker; a worker without one for twice as "
-        "long loses its trial to another (default: 60)",
+        help="seconds between the heartbeats of a worker; the trial of a worker that is silent for "
+        "twice this time is given to another (default: 60)",
     )  # fmt: skip
     search(
         "--sampler-seed",

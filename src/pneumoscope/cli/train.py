@@ -51,7 +51,10 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument("--out", type=Path, required=True, help="run folder, which must not exist")
     parser.add_argument("--resume", action="store_true", help="resume the run or runs in --out")
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="number of runs, starting at --seed, in --out/seed-…"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train N runs with consecutive seeds, starting at --seed, in OUT/seed-…",
     )
     presets = parser.add_argument_group(
         "recipe", "\n".join(f"{name:9} {about}" for name, about in ABOUT.items())
@@ -72,7 +75,7 @@ def add_to(verbs: Verbs) -> None:
 _TITLES = {
     "data": "data: images and their preparation",
     "learning": "learning: network and training",
-    "decision": "decision: fitted on validation images after training",
+    "decision": "decision policy: fitted after training",
 }
 
 

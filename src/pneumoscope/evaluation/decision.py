@@ -26,9 +26,9 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
     now, alone = found.policy.deployed, found.policy.at_threshold
     negative, positive = found.classes
     rows = (
-        ("Sensitivity, among conclusions", now.sensitivity, alone.sensitivity),
-        ("Specificity, among conclusions", now.specificity, alone.specificity),
-        ("Accuracy, among conclusions", now.accuracy, alone.accuracy),
+        ("Sensitivity, classified images", now.sensitivity, alone.sensitivity),
+        ("Specificity, classified images", now.specificity, alone.specificity),
+        ("Accuracy, classified images", now.accuracy, alone.accuracy),
     )
     table = [(name, value.with_range(), other.with_range()) for name, value, other in rows]
     table += [
@@ -37,7 +37,7 @@ def decision_rows(found: Evaluation) -> tuple[tuple[str, str, str], ...]:
             ("Set aside", now.set_aside),
             (f"Uncertain, {negative}", now.uncertain_negative),
             (f"Uncertain, {positive}", now.uncertain_positive),
-            ("Refused by the gate", now.refused),
+            ("Rejected by the gate", now.refused),
         )
         if value.value is not None
     ]

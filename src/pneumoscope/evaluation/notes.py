@@ -226,9 +226,9 @@ def _how_many(found: Evaluation) -> Iterator[Note]:
     if interval is not None:
         yield Note(
             "smaller-class",
-            f"The smaller class has only {fewer.n:,} {units(found)}: the "
-            f"{level_text(found.level)} interval of a proportion of 90% ranges from "
-            f"{interval.low:.0%} to {interval.high:.0%}.",
+            f"The smaller class has only {fewer.n:,} {units(found)}: a sensitivity or specificity "
+            f"of 90% would have a {level_text(found.level)} interval of {interval.low:.0%} to "
+            f"{interval.high:.0%}.",
         )
     if not found.patients_known:
         yield Note(

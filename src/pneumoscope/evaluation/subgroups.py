@@ -27,6 +27,7 @@ NUMBERS = ("auc", "sensitivity", "specificity", "accuracy")
 MAX_VALUES = 12
 """A column with more values than this does not define subgroups (for example an identifier)."""
 
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _ETIOLOGY = re.compile(r"(?:^|[_\/-])(bacteria|virus)[_-]", re.IGNORECASE)
 
 
@@ -106,7 +107,7 @@ def subgroups(
     rows: list[Group] = []
     for column, values in {**own_columns(scores), **(columns or {})}.items():
         here = np.array([values.get(path, "") for path in scores.path], dtype=object)
-        names = sorted({str(name) for name in here if name})
+        names = sorted({str(name) for name in here if name}, key=_with_numbers)
         if not 1 < len(names) <= MAX_VALUES:
             continue
         for name in names:
@@ -135,7 +136,7 @@ def own_columns(scores: Scores) -> dict[str, dict[str, str]]:
     if etiologies:
         found[ETIOLOGY] = etiologies
     images = Counter(scores.patient)
-    found["images of the patient"] = {
+    found["images per patient"] = {
         path: "one" if images[patient] == 1 else "several" for path, patient, _ in rows
     }
     return found
@@ -147,14 +148,19 @@ def size_tertiles(paths: Sequence[str], pixels: NDArray[np.int64]) -> dict[str, 
     if low == high:
         return {}
     names = (
-        f"1: up to {low / 1e6:.2f} megapixels",
-        f"2: up to {high / 1e6:.2f} megapixels",
-        f"3: above {high / 1e6:.2f} megapixels",
+        f"up to {low / 1e6:.2f} megapixels",
+        f"{low / 1e6:.2f} to {high / 1e6:.2f} megapixels",
+        f"above {high / 1e6:.2f} megapixels",
     )
     return {
         path: names[int(size > low) + int(size > high)]
         for path, size in zip(paths, pixels, strict=True)
     }
+
+
+def _with_numbers(name: str) -> tuple[list[float], str]:
+    """Return the sort key of a group: by the numbers in its name, then by name."""
+    return [float(number) for number in _NUMBER.findall(name)], name
 
 
 def _group(

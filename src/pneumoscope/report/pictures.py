@@ -126,11 +126,10 @@ def mistakes(
     ranked = wrong[np.argsort(-sure[wrong], kind="stable")]
     said = [probability_text(float(value)) for value in scores.probability]
     label = true_names(found, scores)
-    rows = tuple(
-        (scores.path[row], label[row], found.classes[int(called[row])], said[row]) for row in ranked
-    )
+    predicted = [found.classes[int(own)] for own in called]
+    rows = tuple((scores.path[row], label[row], predicted[row], said[row]) for row in ranked)
     cases = [
-        Case(scores.path[row], label[row], f"{found.classes[1]} {said[row]}")
+        Case(scores.path[row], label[row], f"predicted {predicted[row]} ({said[row]})")
         for row in worst_rows(ranked, called)
     ]
     info = pictures.reader if pictures else None
@@ -142,7 +141,7 @@ def mistakes(
     section = canvas.about(f"{canvas.part}-images".strip("-"), **facts).section(
         "mistakes",
         figures={"mistakes": sheet},
-        table=canvas.table("mistakes", (("image", "label", "concluded", "probability"), rows)),
+        table=canvas.table("mistakes", (("image", "label", "conclusion", "probability"), rows)),
         n=len(scores),
         wrong=wrong.size,
         alarms=int(called[wrong].sum()),

@@ -79,8 +79,10 @@ def write_run_report(
     if few:
         text = f"Validation set: {few}. Epoch, threshold and calibration depend on chance."
         opening["caveats"] += (text,)
-    footer = f"{footer_of(facts)} · data {data.catalog.fingerprint[:12]} · seed {recipe.seed}"
-    report = Report(run.root.name, sections=tuple(sections), footer=footer, **opening)
+    footer = f"{footer_of(facts)} · data hash {data.catalog.fingerprint[:12]} · seed {recipe.seed}"
+    report = Report(
+        f"Training run: {run.root.name}", sections=tuple(sections), footer=footer, **opening
+    )
     write_report(run.report, report)
     write_card(run)
 

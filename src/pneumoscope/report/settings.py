@@ -43,7 +43,7 @@ def as_text(value: object) -> str:
         case list() | tuple():
             return "; ".join(as_text(item) for item in value) or "none"
         case None:
-            return "none"
+            return "not set"
         case bool():
             return "yes" if value else "no"
         case float():

@@ -74,28 +74,35 @@ class DataRecipe:
     balance: Balance = setting("none", "class balancing", choices=get_args(Balance))
     validation: str = setting(
         "auto",
-        "where validation images come from. grouped: drawn by patient; block: a block of "
-        "patient numbers; kfold: one of several folds; groups: a block, and each group in turn "
-        "held out; folder: the data's own validation folder; file: the split file; auto: folder "
-        "if large enough, else grouped",
+        "where validation images come from. grouped: a random sample of patients; block: patients "
+        "with consecutive numbers; kfold: one of several folds; groups: a block, and in addition "
+        "each group is held out in turn; folder: the validation folder of the data set; file: the "
+        "split file; auto: folder if large enough, else grouped",
         metavar="HOW",
     )
-    val_fraction: float = setting(0.1, "validation share")
-    block: str = setting("low", "the block: low, high, or K/N", metavar="WHICH")
+    val_fraction: float = setting(0.1, "share of patients for validation")
+    block: str = setting(
+        "low",
+        "patients of the block: low (the lowest numbers), high (the highest), or K/N (the K-th of "
+        "N blocks)",
+        metavar="WHICH",
+    )
     groups: str = setting(
         "auto",
-        "the kind of groups to hold out: series (of patient names), blocks (of patient numbers), "
-        "acquisition (clusters of images acquired alike), or a column of the manifest; auto: a "
-        "column of sites, else series, else blocks",
+        "the groups to hold out: series (patient IDs with the same prefix), blocks (of patient "
+        "numbers), acquisition (clusters of similarly acquired images), or a column of the "
+        "manifest; auto: a column of sites, else series, else blocks",
         metavar="BY",
     )
     folds: int = setting(5, "number of folds, or of blocks or clusters that are held out")
     fold: int = setting(0, "the validation fold, from 0", metavar="K")
-    test_fraction: float = setting(0.0, "test share, if the data have no test set", flag="test")
+    test_fraction: float = setting(
+        0.0, "share of patients for testing, if the data have no test set", flag="test"
+    )
     near_copies: NearCopies = setting(
         "tie",
-        "near copies of an image (shifted, rescaled, mirrored, re-encoded). tie: they stay in one "
-        "part; ignore: only images with equal pixels do",
+        "how to split near-duplicates of an image (shifted, rescaled, mirrored, re-encoded). tie: "
+        "keep them in the same set; ignore: keep only images with equal pixels in the same set",
         choices=get_args(NearCopies),
     )
     positive: str | None = setting(
@@ -105,7 +112,8 @@ class DataRecipe:
     )
     patient_regex: str | None = setting(
         None,
-        "finds the patient in a path: the first group, or the group named patient",
+        "regular expression whose first group, or the group named patient, is the patient's ID in "
+        "a path",
         metavar="REGEX",
     )
     class_map: Mapping[str, Sequence[str]] = composite(dict, "class and its names in the data")
@@ -258,8 +266,8 @@ class LearningRecipe:
     cutmix: float = setting(0.0, "CutMix parameter; 0 disables it", between=(0, 100), metavar="A")
     hidden: float = setting(
         0.0,
-        "extra images with hidden lung fields in each batch, as a share of it; they teach that "
-        "there is no evidence",
+        "copies with masked lung fields that are added to each batch, as a share of it; they have "
+        "no class, so that the network does not learn from other regions",
         between=(0, 1),
     )
     focus: float = setting(
@@ -267,11 +275,14 @@ class LearningRecipe:
     )
     distil: int = setting(
         0,
-        "folds of cross-fitted teachers whose probabilities soften the labels; 0 for none",
+        "train on labels softened by the probabilities of teacher networks, which are cross-fitted "
+        "in this number of folds; 0 disables it",
         between=(0, 20),
         metavar="FOLDS",
     )
-    distil_weight: float = setting(0.5, "share of the teachers in the targets", between=(0, 1))
+    distil_weight: float = setting(
+        0.5, "weight of the teachers' probabilities against the labels", between=(0, 1)
+    )
     teachers: str = setting(
         "", "networks of the teachers (default: the network itself)", metavar="NETWORK[,…]"
     )
@@ -317,8 +328,8 @@ class DecisionRecipe:
     )
     error_level: float | Literal["auto"] = setting(
         0.0,
-        "error level of the uncertain zone: the maximum share of each class classified as the "
-        "other; auto selects it, 0 disables the zone",
+        "error level of the uncertain zone: the maximum share of each class that is classified as "
+        "the other; auto chooses it from the scores, 0 disables the zone",
         between=(0, 0.5),
         words=("auto",),
         metavar="P",
@@ -326,11 +337,11 @@ class DecisionRecipe:
     group_share: float = setting(
         1.0,
         "share of held-out groups in which threshold, calibration and uncertain zone "
-        "must reach their targets; 1 is the worst case",
+        "must reach their targets; 1 requires all groups, including the worst",
         between=(0.01, 1),
         metavar="P",
     )
-    gate: bool = setting(False, "refuse images unlike the training images")
+    gate: bool = setting(False, "reject images unlike the training images")
 
     def __post_init__(self) -> None:
         check_settings(self)

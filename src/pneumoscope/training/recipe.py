@@ -158,7 +158,7 @@ PRESETS: Mapping[str, Recipe] = {
 ABOUT: Mapping[str, str] = {
     "seed": "the three-layer network of the student report, trained from scratch as "
     "described there",
-    "transfer": "a pretrained network: its last layer first, then all of it",
+    "transfer": "fine-tunes a pretrained network: first its last layer, then all layers",
     "probe": "a linear layer on the features of a frozen pretrained network",
 }
 """Descriptions of the presets."""

@@ -99,10 +99,10 @@ def report_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
     if counts[UNUSED]:
         own = sum(catalog.entries[row].split == "val" for row in split.rows(UNUSED))
         if own:
-            why = "too small and therefore " if recipe.data.validation == "auto" else ""
+            why = "too small, so it is " if recipe.data.validation == "auto" else ""
             watcher.say(
-                f"The data's own validation folder ({own} images) is {why}not used; use it with "
-                "`validation=folder`."
+                f"The validation folder of the data set has {own} images and is {why}not used; "
+                "`validation=folder` uses it anyway."
             )
         if others := counts[UNUSED] - own:
             watcher.say(

@@ -243,8 +243,8 @@ def _finished(
     for note in written.decided.notes:
         watcher.warn(note)
     watcher.say(
-        "Model written; on the original files it agrees with the network within "
-        f"{written.difference:.1e} in probability"
+        "Model exported; on the original files its probabilities agree with those of the trained "
+        f"network within {written.difference:.1e}"
     )
     parts = [part for part in ("val", "test") if prepared.split.rows(part)]
     findings: dict[str, FindingsEvaluation] = {}
@@ -328,9 +328,10 @@ def _learn(
     if is_leader():
         device = best_device(placement.accelerator)
         epoch = seconds_per_image(recipe, device=device) * len(data.split.rows("train"))
+        most = recipe.learning.max_epochs
         watcher.say(
-            f"An epoch takes {in_words(epoch)} on this machine ({device}), "
-            f"{recipe.learning.max_epochs} epochs {in_words(epoch * recipe.learning.max_epochs)}"
+            f"Estimated time on this machine ({device}): {in_words(epoch)} per epoch, "
+            f"{in_words(epoch * most)} for {most} epochs"
         )
     watcher.say(_EPOCH_HEADER)
     with watcher.progress("Training", unit="steps") as on_step:

@@ -130,8 +130,8 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
     yield Finding(
         f"small-{part}",
         "warning",
-        f"The {part} set has {count(counted, what)}: a measured accuracy of 90% may truly be "
-        f"{low:.0%} to {high:.0%}",
+        f"The {part} set has {count(counted, what)}: an accuracy of 90% would have a 95% "
+        f"interval of {low:.0%} to {high:.0%}",
         f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(counted, what)}. "
         "Such a set cannot distinguish a good reader from a poor one, or a good epoch from a "
         "lucky one.",

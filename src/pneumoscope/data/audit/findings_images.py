@@ -172,8 +172,9 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
         yield Finding(
             "near-duplicates",
             "warning",
-            f"{count(len(audit.near), 'pair')} of files show the same picture",
-            "A shifted, rescaled, mirrored or re-encoded picture is still the same picture. A "
+            f"{count(len(audit.near), 'pair')} of files "
+            f"{'contains' if len(audit.near) == 1 else 'contain'} the same image",
+            "A shifted, rescaled, mirrored or re-encoded image is still the same image. A "
             "split by file can put it into two parts.",
             "Look at the pairs and keep one of each. By default, `pneumoscope train` keeps "
             "both in one part.",

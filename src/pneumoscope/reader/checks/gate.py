@@ -24,7 +24,7 @@ _WHITE, _BLACK = 250, 5
 _LOW, _HIGH = 2, 98  # percentiles that define the range of grey levels of an image
 _SIDE = 16
 _UNLIKE = "the image does not look like the frontal chest X-rays this reader was trained on"
-_TURNS = ("", "turned by 90° to the left", "turned by 180°", "turned by 90° to the right")
+_TURNS = ("", "rotated by 90° to the left", "rotated by 180°", "rotated by 90° to the right")
 
 
 class Rules(NamedTuple):
@@ -108,7 +108,7 @@ class Look(NamedTuple):
             # The orientation that corrects it determines how it was rotated.
             faults = [_TURNS[way % 4]] if way % 4 else []
             faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
-            return [f"the image looks {' and '.join(faults)}"]
+            return [f"the image appears to be {' and '.join(faults)}"]
         if self.is_unlike(distances):
             return [f"{_UNLIKE}; photographs, side views and other parts of the body do not"]
         return []
