@@ -58,28 +58,41 @@ def computed(scores: Scores, info: ModelInfo) -> dict[str, Any]:
 
 
 def readme_text(numbers: Mapping[str, Any]) -> str:
-    """Return the paragraph of README.md on the performance of the included reader."""
+    """Return the paragraphs of README.md on the performance of the included reader."""
     policy, evidence, shortcuts = numbers["policy"], numbers["evidence"], numbers["shortcuts"]
     now, alone = policy["deployed"], policy["at_threshold"]
 
-    def share(found: Mapping[str, float]) -> str:
+    def percent(found: Mapping[str, float], more: str = "") -> str:
         low, high = 100 * found["low"], 100 * found["high"]
-        return f"{100 * found['value']:.1f} % ({low:.1f} to {high:.1f})"
+        return f"{100 * found['value']:.1f}% ({more}{low:.1f} to {high:.1f})"
 
-    text = (
-        f"On its {policy['n']} validation images ({policy['patients']} patients, 95 % intervals) "
-        f"the reader sets {share(now['set_aside'])} aside as UNCERTAIN or NOT_ASSESSABLE, and "
-        f"{share(now['error'])} of its other conclusions are wrong. With the threshold alone, its "
-        f"sensitivity is {alone['sensitivity']['value']:.3f} and its specificity "
-        f"{alone['specificity']['value']:.3f}. The threshold and the uncertain zone were chosen on "
-        "these same images, so expect worse results on other patients. The evidence map does not "
-        "localise the disease reliably: with the lungs blanked out the reader still reaches an AUC "
-        f"of {shortcuts['lung fields blanked out']:.2f}, from the image borders alone "
-        f"{shortcuts['borders alone']:.2f}, and on generated radiographs the peak of the evidence "
-        f"lies inside the opacity in {100 * evidence['pointing_game']:.0f} % of cases "
-        f"({100 * evidence['by_chance']:.0f} % by chance); on real images with pneumonia it lies "
-        f"in the lung fields in {100 * evidence['real_peak_in_lungs']:.0f} % "
-        f"({100 * evidence['real_by_chance']:.0f} % by chance). `python tools/make_reader.py "
-        "chest_xray --native chest_xray_native --decide-only` reproduces these numbers."
+    def share(found: Mapping[str, float]) -> str:
+        return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+    text = f"""
+        The included reader was validated on {policy["n"]} images of {policy["patients"]} patients,
+        those with the lowest numbers of each series. {percent(now["set_aside"], "95% confidence interval ")} of
+        the images are UNCERTAIN or NOT_ASSESSABLE, and {percent(now["error"])} of the remaining
+        conclusions are wrong. If every image is classified at the decision threshold, without the
+        uncertain zone and the input checks, sensitivity is {share(alone["sensitivity"])} and
+        specificity {share(alone["specificity"])}. Threshold and uncertain zone were chosen on these
+        same images, so expect worse results on other patients.
+
+        The reader partly relies on regions outside the lungs: its AUC is
+        {shortcuts["lung fields blanked out"]:.2f} with the lungs blanked out, and
+        {shortcuts["borders alone"]:.2f} (worse than chance) from the image borders alone. The
+        evidence map is therefore not a reliable localisation. On generated radiographs its peak
+        lies inside the opacity in {evidence["pointing_game"]:.0%} of cases
+        ({evidence["by_chance"]:.0%} by chance); on real images with pneumonia it lies in the lung
+        fields in {evidence["real_peak_in_lungs"]:.0%} ({evidence["real_by_chance"]:.0%} by chance).
+
+        `python tools/make_reader.py chest_xray --native chest_xray_native --decide-only` reproduces
+        these numbers; `chest_xray_native` is a folder of images of the data set at their original
+        size.
+    """
+    return "\n\n".join(
+        textwrap.fill(
+            " ".join(paragraph.split()), 100, break_long_words=False, break_on_hyphens=False
+        )
+        for paragraph in text.split("\n\n")
     )
-    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)

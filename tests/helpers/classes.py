@@ -52,7 +52,7 @@ def write_kinds(
     model = build_model("seed-cnn", spec, filters=[4], classes=3).eval()
     if quantiles is not None:
         with torch.no_grad():
-            model.get_parameter("output.bias")[0] -= 5  # no image is NORMAL
+            model.get_parameter("network.output.bias")[0] -= 5  # no image is NORMAL
     pixels = np.random.default_rng(0).integers(0, 256, (4, sides, sides), np.uint8)
     export(model, path, info=info, check=pixels)
     return path

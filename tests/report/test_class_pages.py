@@ -212,6 +212,6 @@ def test_what_is_concluded_stands_in_the_table(tmp_path: Path) -> None:
     assert last.table is not None
     told = {name: value.partition(" ")[0] for name, value in last.table[1]}
     assert told["One class"] == "50.0%"
-    assert told["The group is concluded, its kind is uncertain"] == "25.0%"
+    assert told["Positive, kind uncertain"] == "25.0%"
     assert told["UNCERTAIN"] == "25.0%"
     assert told["Correct, where the conclusion is one class"] == "100.0%"
