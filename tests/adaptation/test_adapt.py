@@ -248,7 +248,7 @@ def test_too_few_and_too_odd_images_are_refused(known: Path, tmp_path: Path) -> 
     info = replace(open_bundle(known).info, gate=PixelGate(look=Look.fit(usual)).to_dict())
     known.write_bytes(with_info(read_model(known), info))
     turned = np.rot90(usual[:150], 1, (1, 2))
-    with pytest.raises(DataError, match="gate refuses"):
+    with pytest.raises(DataError, match="gate rejects"):
         adapt(known, [str(folder_of(turned, tmp_path / "odd"))], out)
     with pytest.raises(OptionError, match="strength"):
         adapt(known, [str(tmp_path / "odd")], out, strength=1.5)

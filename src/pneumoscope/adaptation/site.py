@@ -30,7 +30,7 @@ MOST = 2000
 """Maximum number of images used; more would change the moments by less than their error."""
 
 ODD = 0.2
-"""If the gate refuses a larger share of the images, they are outside the intended use."""
+"""If the gate rejects a larger share of the images, they are outside the intended use."""
 
 FARTHEST = 1.0
 """Maximum distance of a site's channels from training, in standard deviations."""
@@ -49,7 +49,7 @@ class SiteImages:
         given: Number of files.
         unreadable: Number of unreadable files.
         copies: Number of images with the same pixels as another one.
-        refused: Number of images that the gate refuses.
+        refused: Number of images that the gate rejects.
     """
 
     pixels: NDArray[np.uint8]
@@ -133,12 +133,12 @@ def read_site(
     gated: bool = True,
     progress: Progress | None = None,
 ) -> SiteImages:
-    """Read the images of a site, without copies and images that the gate refuses.
+    """Read the images of a site, without copies and images that the gate rejects.
 
     Args:
         bundle: The reader.
         sources: Image files; if there are more than ``MOST``, evenly spaced ones are used.
-        gated: Whether to exclude images that the gate refuses.
+        gated: Whether to exclude images that the gate rejects.
         progress: Called as images are read.
     """
     files = list(sources)
@@ -188,13 +188,13 @@ def check_site(images: SiteImages) -> None:
     """Reject too few images, or images outside the intended use.
 
     Raises:
-        DataError: There are fewer than ``FEWEST`` images, or the gate refuses a share above
+        DataError: There are fewer than ``FEWEST`` images, or the gate rejects a share above
             ``ODD``.
     """
     known = images.given - images.unreadable - images.copies
     if known and images.refused > ODD * known:
         raise DataError(
-            f"the reader's gate refuses {images.refused:,} of {known:,} images, more than "
+            f"the reader's gate rejects {images.refused:,} of {known:,} images, more than "
             f"{ODD:.0%}: they are outside the intended use, so the reader is not adapted to "
             "them. Check its conclusions with: `predict`"
         )

@@ -119,7 +119,7 @@ def _deployed(info: ModelInfo) -> str:
     if not isinstance(kept, Mapping) or "set_aside" not in kept or "error" not in kept:
         return ""
     words = [
-        f"{100 * kept[name]['value']:.1f} % ({100 * kept[name]['low']:.1f} to "
+        f"{100 * kept[name]['value']:.1f}% ({100 * kept[name]['low']:.1f} to "
         f"{100 * kept[name]['high']:.1f})"
         for name in ("set_aside", "error")
     ]

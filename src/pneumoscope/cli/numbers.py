@@ -291,7 +291,7 @@ def _pair_lines(pair: Pair, *, several: bool) -> list[str]:
     )
     if pair.detectable_auc is not None:
         lines.append(
-            f"  smallest detectable difference in AUC: {pair.detectable_auc:.4f} (power 80 %)"
+            f"  smallest detectable difference in AUC: {pair.detectable_auc:.4f} (power 80%)"
         )
     return lines
 

@@ -64,7 +64,7 @@ def decision_text(found: Evaluation) -> str:
         text += (
             f" (UNCERTAIN at probabilities from {probability_text(low)} to {probability_text(high)}"
         )
-        text += "; refused by the gate)" if policy.gate_known else ")"
+        text += "; rejected by the gate)" if policy.gate_known else ")"
     text += f"; of the others, {policy.deployed.accuracy.percent()} are classified correctly."
     if policy.error_level is not None:
         text += (

@@ -1,6 +1,6 @@
 """Evaluate a decision policy: at the threshold alone, and as deployed.
 
-"As deployed" means as in ``predict``: images in the uncertain zone and images that the gate refuses
+"As deployed" means as in ``predict``: images in the uncertain zone and images that the gate rejects
 are set aside, and only the others have a conclusion.
 """
 
@@ -78,7 +78,7 @@ class Deployed(_Shares):
         uncertain: Share of images that are UNCERTAIN.
         uncertain_negative: The same among negative images.
         uncertain_positive: The same among positive images.
-        refused: Share of images that the gate refuses; undefined if unknown.
+        refused: Share of images that the gate rejects; undefined if unknown.
         refused_negative: The same among negative images.
         refused_positive: The same among positive images.
         sensitivity: Among positive images with a conclusion, the share of positive conclusions.
@@ -121,7 +121,7 @@ class PolicyResult:
         error_level: Error level of the uncertain zone: the maximum share of each class that is
             concluded to be the other class. None without a zone.
         zone: The probabilities between which an image is UNCERTAIN; None if there are none.
-        gate_known: Whether it is known which images the gate refuses.
+        gate_known: Whether it is known which images the gate rejects.
         at_threshold: The threshold alone, on all images.
         deployed: With the uncertain zone and the gate.
     """
@@ -213,7 +213,7 @@ def evaluate_policy(
 
     Args:
         policy: The decision policy of the reader.
-        scores: Scores of labelled images, and which of them the gate refuses; if that is unknown
+        scores: Scores of labelled images, and which of them the gate rejects; if that is unknown
             (``Scores.refused`` is None), the gate is ignored.
         level: Confidence level of the intervals.
         resamples: Number of resamples of the patients; 0 uses closed-form intervals only.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("path", "patient", "label", "logit", "probability")
 REFUSED = "refused"
-"""The optional column for images that the gate refuses."""
+"""The optional column for images that the gate rejects."""
 MIXED = "mixed"
 """The part of scores with rows of several sets."""
 
@@ -51,7 +51,7 @@ class Scores:
             data have no parts.
         sha256: SHA-256 of each file; empty if unknown.
         model: SHA-256 of the model file; empty if unknown.
-        refused: Whether the reader's gate refuses each image (which has a probability
+        refused: Whether the reader's gate rejects each image (which has a probability
             nevertheless); bool, None if unknown.
         dicom: Identity and rendering of each DICOM image, None for other formats; empty if there is
             no DICOM image, or if the scores come from a table.

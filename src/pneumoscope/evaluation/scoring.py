@@ -30,7 +30,7 @@ def score(
 
     Args:
         predictor: The reader, without refusals (``gated=False``); the scores record which images
-            its gate refuses.
+            its gate rejects.
         catalog: The images.
         part: Part of the data.
         progress: Called as images are read.

@@ -142,7 +142,7 @@ class FindingsPolicy:
         Args:
             logits: Logits of the findings, [F].
             probabilities: Probabilities of the findings, [F].
-            refused: Why the gate refuses the image; empty if it does not.
+            refused: Why the gate rejects the image; empty if it does not.
             outside: Facts of the image outside the intended use.
         """
         outside = tuple(outside)

@@ -128,7 +128,7 @@ class DecisionPolicy:
 
         Args:
             probability: Probability of the second of two classes, or of each class, [K].
-            refused: Why the gate refuses the image; empty if it does not.
+            refused: Why the gate rejects the image; empty if it does not.
             outside: Facts of the image outside the intended use.
         """
         outside = tuple(outside)
@@ -160,7 +160,7 @@ class DecisionPolicy:
 
         Args:
             probability: Probability of the second of two classes, [n], or of each class, [n, K].
-            refused: Whether the gate refuses each image, [n]; None if it refuses none.
+            refused: Whether the gate rejects each image, [n]; None if it refuses none.
         """
         import numpy as np  # noqa: PLC0415 - a single decision needs no numpy
 

@@ -84,7 +84,7 @@ class Prediction:
             it.
         dicom: Identity and rendering of a DICOM image; None for other formats and unreadable files.
         outside: Facts of the file outside the model's intended use; also in ``reasons``.
-        refused: Why the gate refuses the image, even if the gate is off and there is a conclusion;
+        refused: Why the gate rejects the image, even if the gate is off and there is a conclusion;
             empty if it does not.
         decode_seconds: The part of ``seconds`` for decoding and preparing the image.
         probabilities: Probabilities of ``classes``, [K], for a model of more than two; otherwise

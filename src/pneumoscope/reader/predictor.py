@@ -266,7 +266,7 @@ class Predictor:
         return self._concluded(group)
 
     def refusals(self, taken: LoadedImage) -> tuple[tuple[str, ...], float | None]:
-        """Return why the gate refuses pixels, and their distance.
+        """Return why the gate rejects pixels, and their distance.
 
         The reason is empty if it does not; the distance is None if there is none.
         """

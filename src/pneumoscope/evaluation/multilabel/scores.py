@@ -49,7 +49,7 @@ class FindingScores:
         part: As in ``Scores``.
         sha256: SHA-256 of each file; empty if unknown.
         model: SHA-256 of the model file; empty if unknown.
-        refused: Whether the reader's gate refuses each image, bool [n]; None if unknown.
+        refused: Whether the reader's gate rejects each image, bool [n]; None if unknown.
         dicom: As in ``Scores``.
 
     Raises:
@@ -280,7 +280,7 @@ def score_findings(
         ValueError: The predictor is gated, so that images would be missing.
     """
     if predictor.gated:
-        raise ValueError("scores need a reader with gated=False; they record what its gate refuses")
+        raise ValueError("scores need a reader with gated=False; they record what its gate rejects")
     predictions = []
     paths = [catalog.file(entry) for entry in catalog.entries]
     for done, prediction in enumerate(predictor.predict_many(paths), 1):
