@@ -1,6 +1,6 @@
 """Fit calibration, threshold and uncertain zone of each of several findings on validation images.
 
-Each finding is decided as the positive class of two, on the images that have a label of it.
+Each finding is decided as the positive class of two, on the images that have a label for it.
 """
 
 from __future__ import annotations

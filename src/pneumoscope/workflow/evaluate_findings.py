@@ -63,7 +63,7 @@ def evaluate_findings_reader(
     """Evaluate a reader of several findings on labelled images, or by existing scores.
 
     Like ``evaluate_reader``: on the run's own data, the scores of a whole part and its
-    ``metrics.json`` are updated. Each finding is evaluated on the images that have a label of it.
+    ``metrics.json`` are updated. Each finding is evaluated on the images that have a label for it.
 
     Args:
         place: A run folder, a model file, or a CSV file for ``FindingScores.load``.

@@ -144,7 +144,7 @@ def _listing(data: Path, options: DataOptions | None, positive: str | None) -> L
     for place, name in enumerate(table.names):
         own = [entry.findings[place] for entry in table.listing.entries]
         counts.append(f"{name} {own.count(1):,} of {len(own) - own.count(UNLABELLED):,}")
-    note = f"Images with each finding, among those that have a label of it: {', '.join(counts)}."
+    note = f"Images with each finding, among those that have a label for it: {', '.join(counts)}."
     compared = (
         "Label shortcuts are measured between images with any of the findings and images "
         "without findings."

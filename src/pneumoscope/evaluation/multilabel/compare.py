@@ -42,7 +42,7 @@ class FindingsComparison:
 
     Attributes:
         names: The readers.
-        by_finding: Finding → the comparison on the images that have a label of it. The p values are
+        by_finding: Finding → the comparison on the images that have a label for it. The p values are
             corrected by Holm's method for all pairs of readers and all findings.
         left_out: Finding → why it is not compared.
     """
@@ -70,7 +70,7 @@ def compare_findings(
     """Compare readers on each of their common findings.
 
     Each finding is compared as by ``compare`` for two classes, on the images that all readers
-    scored and that have a label of it. Findings with only one kind of label are excluded.
+    scored and that have a label for it. Findings with only one kind of label are excluded.
 
     Args:
         contenders: At least two readers, with different names.

@@ -1,6 +1,6 @@
 """Metrics of a reader of several findings, with intervals by patient.
 
-Each finding is evaluated on the images that have a label of it; the others are masked.
+Each finding is evaluated on the images that have a label for it; the others are masked.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class FindingScores:
         return found
 
     def of(self, name: str) -> Scores:
-        """Return the scores of one finding for the images that have a label of it.
+        """Return the scores of one finding for the images that have a label for it.
 
         Raises:
             OptionError: The finding does not exist.

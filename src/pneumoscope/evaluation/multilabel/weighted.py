@@ -1,6 +1,6 @@
 """All metrics of several findings as functions of patient weights.
 
-Each finding is evaluated on the images that have a label of it. As in ``multiclass.weighted``, the
+Each finding is evaluated on the images that have a label for it. As in ``multiclass.weighted``, the
 unweighted metric is the case of weights of one, and sums over images are first computed for each
 patient.
 """
