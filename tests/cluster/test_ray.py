@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,12 +126,18 @@ def _scheduled(machines: RayMachines) -> None:
     machines.program("srun", '#!/bin/sh\necho "$@" >> srun.log\n')
 
 
+def _actors(driver: int) -> list[int]:
+    """Return the workers that read, among the processes below a driver."""
+    return [pid for pid in below(driver) if "ray::Actor" in command_of(pid)]
+
+
 def test_a_killed_worker_and_a_killed_driver_lose_and_repeat_nothing(
     machines: RayMachines, folder: Path, expected: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page's job for Slurm goes on with what the driver began."""
     monkeypatch.chdir(folder)
     out = folder / "results"
+    shutil.rmtree(out, ignore_errors=True)  # of a first attempt
     with ExitStack() as stack:
         words = f"{MANIFEST} --out results/ --engine ray --workers 2 --shard-size 20"
         driver = machines.shell(f"exec {sys.executable} -m pneumoscope predict {words}")
@@ -141,9 +148,8 @@ def test_a_killed_worker_and_a_killed_driver_lose_and_repeat_nothing(
         assert addresses
         assert addresses <= LOOPBACK
         assert any("gcs_server" in command_of(pid) for pid in cluster)
-        at_work = [pid for pid in cluster if "ray::Actor" in command_of(pid)]
-        assert len(at_work) == 2
-        kill(at_work[0])
+        wait_for(lambda: len(_actors(driver.pid)) == 2, seconds=SECONDS, what="both workers")
+        kill(_actors(driver.pid)[0])
         count = len(_parts(out))
         wait_for(lambda: len(_parts(out)) > count + 2, seconds=SECONDS, what="more parts")
         cluster = below(driver.pid)

@@ -47,6 +47,7 @@ machine = Path({folder!r}) / os.environ.get("MACHINE", "head")
 if sys.argv[1] == "start":
     # Two nodes of one machine would give their workers the same ports; with 0 the system chooses.
     sys.argv += ["--num-cpus=1", "--object-store-memory=83886080", "--node-ip-address=127.0.0.1"]
+    sys.argv += ["--include-log-monitor=false"]  # a process that no test needs
     sys.argv += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
     if "--head" in sys.argv:
         sys.argv += ["--temp-dir={folder}/ray", "--include-dashboard=false"]
@@ -85,6 +86,7 @@ class RayMachines:
             "HOME": str(self.folder),
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join(sys.path),
+            "RAY_prestart_worker_first_driver": "0",  # no test waits for workers of no task
         }
         self._started: dict[str, subprocess.Popen[str]] = {}
         for name, text in (("ray", _RAY), ("python", _PYTHON), ("pneumoscope", _PNEUMOSCOPE)):

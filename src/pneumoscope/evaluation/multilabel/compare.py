@@ -42,8 +42,8 @@ class FindingsComparison:
 
     Attributes:
         names: The readers.
-        by_finding: Finding → the comparison on the images that have a label for it. The p values are
-            corrected by Holm's method for all pairs of readers and all findings.
+        by_finding: Finding → the comparison on the images that have a label for it. The p values
+            are corrected by Holm's method for all pairs of readers and all findings.
         left_out: Finding → why it is not compared.
     """
 
