@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import pickle
 import pkgutil
@@ -183,6 +184,8 @@ def _collect(arguments: Sequence[str]) -> None:
 def _serve(listener: socket.socket, ends: int) -> None:
     """Fork for each connection, and send the exit code when the fork has ended."""
     assert (threads := _threads()) <= 1, f"a process with {threads} threads cannot be forked"
+    gc.collect()
+    gc.freeze()  # forks would copy the memory of what they look through
     running: dict[int, socket.socket] = {}
     awake, wakes = socket.socketpair()
     for one in (awake, wakes):

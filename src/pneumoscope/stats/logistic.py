@@ -45,10 +45,11 @@ def log_loss(
     >>> log_loss(np.array([0.0, 1000.0]), np.array([1, 1])).round(3).tolist()
     [0.693, 0.0]
     """
-    # Not ``logaddexp(0, logit) - target * logit``, which loses all digits of confident logits.
+    # Not ``logaddexp(0, logit) - target * logit``, which loses all digits of confident logits. The
+    # logarithm is common to both classes, and takes most of the time.
     positive = np.asarray(target, np.float64)
-    loss: NDArray[np.float64] = positive * np.logaddexp(0, -logit)
-    loss += (1 - positive) * np.logaddexp(0, logit)
+    loss: NDArray[np.float64] = np.log1p(np.exp(-np.abs(logit)))
+    loss += positive * np.maximum(-logit, 0) + (1 - positive) * np.maximum(logit, 0)
     return loss
 
 
