@@ -129,7 +129,7 @@ def test_every_number_has_its_method_and_its_images(evaluated: Path) -> None:
     with (evaluated / "figures" / "numbers-test.csv").open(newline="") as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}
 
-    assert rows["AUC"]["method of the interval"].startswith(("DeLong", "newcombe"))
+    assert rows["AUC"]["method of the interval"].startswith(("DeLong", "Newcombe"))
     assert int(rows["AUC"]["images"]) == int(rows["Accuracy"]["images"])
     assert int(rows["Sensitivity"]["images"]) + int(rows["Specificity"]["images"]) == int(
         rows["AUC"]["images"]

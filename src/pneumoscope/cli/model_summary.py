@@ -100,7 +100,7 @@ def _findings(info: ModelInfo) -> list[str]:
     ]
     for name, rule in zip(info.classes, info.findings, strict=True):
         point = rule.operating_point
-        text = f"{name} from probability {point.threshold:.4g} on (rule: {point.rule})"
+        text = f"{name} at probability {point.threshold:.4g} or above (rule: {point.rule})"
         zone = info.of_finding(name).policy().zone
         if zone is not None:
             text += f", UNCERTAIN between {zone[0]:.3f} and {zone[1]:.3f}"

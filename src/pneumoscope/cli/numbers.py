@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pneumoscope.evaluation.decision import decision_rows
-from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.estimate import level_text, method_text
 from pneumoscope.evaluation.notes import units
 from pneumoscope.reader.prediction import probability_text
 
@@ -42,7 +42,7 @@ _CALIBRATION = (
     ("calibration intercept", "calibration_intercept"),
 )
 _FIXED = (
-    ("partial AUC, sensitivity from 0.9", "partial_auc"),
+    ("partial AUC (sensitivity 0.9 to 1)", "partial_auc"),
     ("partial AUC, standardised", "partial_auc_standardised"),
     *(
         (f"{one} at {other} {share}", f"{one}_at_{other}_{share}")
@@ -266,7 +266,7 @@ def _robustness(found: Evaluation) -> list[str]:
 
 def _methods(found: Evaluation) -> str:
     methods = dict.fromkeys(
-        f"{name} {found[key].method}"
+        f"{name} {method_text(found[key].method)}"
         for name, key in (("AUC", "auc"), ("sensitivity", "sensitivity"))
         if found[key].method
     )

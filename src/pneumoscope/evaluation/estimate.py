@@ -118,6 +118,17 @@ class Estimate:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
 
 
+def method_text(method: str) -> str:
+    """Return the name of a method of intervals for people, with authors capitalised.
+
+    >>> method_text("delong by patient (obuchowski)")
+    'DeLong by patient (Obuchowski)'
+    """
+    for name in ("DeLong", "Newcombe", "Obuchowski", "Wilson"):
+        method = method.replace(name.lower(), name)
+    return method
+
+
 def level_text(level: float) -> str:
     """Return a confidence level as text.
 

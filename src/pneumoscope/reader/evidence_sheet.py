@@ -130,8 +130,8 @@ def evidence_sheet(
     at_edges = f"{outside:.0%} of it ({area:.0%} of the area)"
     notes = [
         f"Left: the image. Right: evidence for {shown} (orange) and against it (blue), in logits.",
-        f"One scale for all images of this reader: full from ±{scale.full:g}, none below {least}.",
-        f"Evidence in the outer eighth on each side: {at_edges}. Lung fields are not outlined.",
+        f"The scale is the same for all images of this reader: from {least} to ±{scale.full:g}.",
+        f"Evidence in the outer eighth on each side: {at_edges}. Lung fields are not segmented.",
     ]
     if not (np.abs(evidence) >= scale.least).any():
         notes.insert(1, f"No evidence reaches {least}.")
@@ -163,11 +163,11 @@ def _threshold(info: ModelInfo, found: Prediction, of: str | None) -> str:
     """Return the decision threshold of the class or finding."""
     for finding in found.findings:
         if finding.name == of:
-            return f"{of} from probability {finding.threshold:.3g} on"
+            return f"{of} at probability {finding.threshold:.3g} or above"
     if info.findings:
         return f"{len(info.findings)} findings, each with its own threshold"
     rule = f" (rule {found.rule})" if found.rule else ""
-    return f"{info.labels.pair[1]} from probability {found.threshold:.3g} on{rule}"
+    return f"{info.labels.pair[1]} at probability {found.threshold:.3g} or above{rule}"
 
 
 def _not_assessable(

@@ -128,7 +128,7 @@ def _reader(info: ModelInfo, found: Evaluation, canvas: Canvas) -> Section:
         ("licence", info.licence or "none given"),
         ("SHA-256 of the file", found.reader["sha256"]),
         ("input", f"{info.input.width_px} x {info.input.height_px}, {info.input.resize}"),
-        ("positive from probability", f"{point.threshold:.6g} (rule {point.rule})"),
+        ("decision threshold", f"{point.threshold:.6g} (rule {point.rule})"),
         ("uncertain zone", f"error level {zone.level:g}, quantiles {quantiles}" if zone else None),
         ("calibration", calibration_words(found.calibration_of_all)),
         ("gate", ", ".join(info.gate) or None),

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pneumoscope.evaluation.estimate import level_text
+from pneumoscope.evaluation.estimate import level_text, method_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -41,7 +41,7 @@ def environment() -> Environment:
         is_wide=_is_wide,
         known=lambda value, how: "none" if value is None else format(value, how),
         level=level_text,
-        method=_method,
+        method=method_text,
         numeric_columns=_numeric_columns,
         pairs=_pairs,
         paragraphs=_paragraphs,
@@ -115,13 +115,6 @@ def _pairs(
         for key in keys or values
         if empty or values.get(key)
     )
-
-
-def _method(text: str) -> str:
-    """Return the name of a method of intervals, with the names of its authors capitalised."""
-    for name in ("Wilson", "DeLong", "Obuchowski"):
-        text = text.replace(name.lower(), name)
-    return text
 
 
 def sentence(text: str) -> str:

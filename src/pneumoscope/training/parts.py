@@ -38,7 +38,7 @@ class DataRecipe:
         fold: The fold used for validation, from 0.
         test_fraction: The share drawn for testing if the data have no test set.
         near_copies: Whether near copies of an image (shifted, rescaled, mirrored or re-encoded)
-            stay in one part (``tie``), or only images with equal pixels (``ignore``).
+            stay in one set (``tie``), or only images with equal pixels (``ignore``).
         positive: The positive class, or several separated by commas, or ``NAME=CLASS,CLASS``; None
             is PNEUMONIA if present.
         patient_regex: Regular expression that extracts the patient from a path; see

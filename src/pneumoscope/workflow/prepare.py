@@ -107,12 +107,12 @@ def report_plan(recipe: Recipe, data: PreparedData, watcher: Watcher) -> None:
         if others := counts[UNUSED] - own:
             watcher.say(
                 f"{'1 image is' if others == 1 else f'{others:,} images are'} not used: the "
-                "same picture or patient is in another part, or the split file omits it."
+                "same image or patient is in another set, or the split file omits it."
             )
     if copies := data.cohort.pictures:
         watcher.say(
-            f"Pictures stored more than once: {len(copies):,}, in {sum(map(len, copies)):,} "
-            "files; all copies are kept in one part"
+            f"Images stored more than once: {len(copies):,}, in {sum(map(len, copies)):,} "
+            "files; all copies are kept in one set"
         )
     if few := data.cohort.too_few("val"):
         watcher.warn(

@@ -159,7 +159,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
                 else "."
             ),
             "Remove the copies. `pneumoscope train` keeps images with equal pixels in one "
-            "part, even if their patients differ.",
+            "set, even if their patients differ.",
             _paths_of(audit, groups),
             {
                 "groups": len(groups),
@@ -175,9 +175,9 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
             f"{count(len(audit.near), 'pair')} of files "
             f"{'contains' if len(audit.near) == 1 else 'contain'} the same image",
             "A shifted, rescaled, mirrored or re-encoded image is still the same image. A "
-            "split by file can put it into two parts.",
+            "split by file can put it into two sets.",
             "Look at the pairs and keep one of each. By default, `pneumoscope train` keeps "
-            "both in one part.",
+            "both in one set.",
             _paths_of(audit, [[pair.first, pair.second] for pair in audit.near]),
             {
                 "pairs": [
