@@ -66,7 +66,7 @@ def test_all_that_is_needed_stands_in_the_pixels(
     for what in (
         found.conclusion, "p(PNEUMONIA)", "at probability 0.5 or above (rule probability=0.5)",
         "a-radiograph with a name.png", "2026-11-28 04:12", "Model tiny", predictor.sha256[:12],
-        f"-{UNSTATED.full:g}", f"+{UNSTATED.full:g}", "logits", "One scale",
+        f"-{UNSTATED.full:g}", f"+{UNSTATED.full:g}", "logits", "The scale is the same",
         "outer eighth on each side", "44% of the area", NOTICE,
     ):  # fmt: skip
         assert what in said, what
