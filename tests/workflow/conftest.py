@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from helpers.classes import TINY, by_kind
-from helpers.drawing import drawing
 from helpers.once import made_once
 from pneumoscope.data.phantom import write_folder
 from pneumoscope.training.recipe import recipe_of
@@ -29,8 +28,7 @@ def kinds_run(kinds: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         recipe = recipe_of(
             "seed", balance="weights", mixup=0.2, label_smoothing=0.1, gate=True, **TINY
         )
-        with drawing():
-            found = train_reader(kinds, folder / "run", recipe=recipe)
+        found = train_reader(kinds, folder / "run", recipe=recipe)
         assert found is not None
         return found
 
