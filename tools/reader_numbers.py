@@ -71,7 +71,7 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
 
     text = f"""
         The included reader was validated on {policy["n"]} images of {policy["patients"]} patients,
-        those with the lowest numbers of each series.
+        those with the lowest patient numbers in each series of file names.
         {percent(now["set_aside"], "95% confidence interval ")} of the images are UNCERTAIN or
         NOT_ASSESSABLE, and {percent(now["error"])} of the remaining
         conclusions are wrong. If every image is classified at the decision threshold, without the

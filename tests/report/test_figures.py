@@ -186,14 +186,14 @@ def test_the_confusion_matrix_has_truth_in_rows() -> None:
 
 
 def test_the_best_epoch_has_the_lowest_validation_loss_unless_told() -> None:
-    assert "the best is 1;" in curves(val_loss=[0.4, NAN, 0.4]).summary
-    assert "the best is 3;" in curves(val_loss=[NAN, float("inf"), 0.9]).summary
+    assert "epoch 1 was kept;" in curves(val_loss=[0.4, NAN, 0.4]).summary
+    assert "epoch 3 was kept;" in curves(val_loss=[NAN, float("inf"), 0.9]).summary
     assert "no best epoch" in curves(val_loss=[NAN] * 3).summary
     halves = [0.5, 0.5]
     told = learning_curves(
         [1, 2], loss=halves, val_loss=halves, accuracy=halves, val_accuracy=halves, best_epoch=2
     )
-    assert "the best is 2;" in told.summary
+    assert "epoch 2 was kept;" in told.summary
     assert "epoch 2: validation 0.500" in texts(told.draw())
 
 

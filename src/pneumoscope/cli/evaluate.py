@@ -58,7 +58,7 @@ def add_to(verbs: Verbs) -> None:
         type=Path,
         metavar="FILE",
         help="for results of predict: a CSV or Parquet table with path, label (0 and 1, or the "
-        "classes), and if known patient and study (default: the folders in the paths)",
+        "classes) and, if known, patient and study (default: the folders in the paths)",
     )
     parser.add_argument(
         "--finding",

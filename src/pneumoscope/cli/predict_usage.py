@@ -47,7 +47,7 @@ def add_output_options(parser: Parser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="continue an interrupted run into --out, or read new files",
+        help="continue an interrupted command with the same --out, or add new files to its result",
     )
     parser.add_argument(
         "--retry-errors",

@@ -32,7 +32,8 @@ def add_to(verbs: Verbs) -> None:
         "scores",
         type=Path,
         metavar="SCORES",
-        help="scores of labelled images that it was not trained on, written by evaluate --scores",
+        help="scores of labelled images that the model was not trained on, written by "
+        "evaluate --scores",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the new model file"

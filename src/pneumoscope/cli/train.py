@@ -48,7 +48,9 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "data", type=Path, help="split folders, class folders, a CSV, or a public data set"
     )
-    parser.add_argument("--out", type=Path, required=True, help="run folder, which must not exist")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="run folder; must not exist without --resume"
+    )
     parser.add_argument("--resume", action="store_true", help="resume the run or runs in --out")
     parser.add_argument(
         "--seeds",

@@ -20,7 +20,8 @@ def add_to(verbs: Verbs) -> None:
         "weights",
         help="Download, verify and pack pretrained weights.",
         description="Download and verify pretrained weights, and pack them for machines without "
-        "internet access. They are stored in the folder PNEUMOSCOPE_WEIGHTS if set, "
+        "internet access. They are stored in the folder that the environment "
+        "variable PNEUMOSCOPE_WEIGHTS names if it is set, "
         "otherwise in the user's data folder.",
         epilog="example: pneumoscope weights pull timm:resnet18.a1_in1k",
     )

@@ -101,8 +101,8 @@ class DataRecipe:
     )
     near_copies: NearCopies = setting(
         "tie",
-        "how to split near-duplicates of an image (shifted, rescaled, mirrored, re-encoded). tie: "
-        "keep them in the same set; ignore: keep only images with equal pixels in the same set",
+        "whether near-duplicates of an image (shifted, rescaled, mirrored, re-encoded) are kept in "
+        "one set (tie), or only images with equal pixels (ignore)",
         choices=get_args(NearCopies),
     )
     positive: str | None = setting(
@@ -240,7 +240,8 @@ class LearningRecipe:
     learning_rate: float = setting(1e-3, "learning rate", between=(1e-9, 10))
     layer_decay: float = setting(
         1.0,
-        "factor of the learning rate from each layer to the one before it, towards the input",
+        "factor by which the learning rate is multiplied from each layer to the one before it, "
+        "towards the input",
         between=(0.01, 1),
     )
     schedule: Schedule = setting("constant", "learning rate schedule", choices=get_args(Schedule))
@@ -266,8 +267,9 @@ class LearningRecipe:
     cutmix: float = setting(0.0, "CutMix parameter; 0 disables it", between=(0, 100), metavar="A")
     hidden: float = setting(
         0.0,
-        "copies with masked lung fields that are added to each batch, as a share of it; they have "
-        "no class, so that the network does not learn from other regions",
+        "number of copies with masked lung fields that are added to each batch, as a share of it; "
+        "their target is the same for every class, so that the network does not learn from other "
+        "regions",
         between=(0, 1),
     )
     focus: float = setting(
