@@ -70,8 +70,9 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
         return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
     text = f"""
-        The included reader was validated on {policy["n"]} images of {policy["patients"]} patients,
-        those with the lowest patient numbers in each series of file names.
+        The included reader was validated on {policy["n"]} images of {policy["patients"]} patients:
+        in each series of patient numbers (file names with the same prefix), the patients with the
+        lowest numbers.
         {percent(now["set_aside"], "95% confidence interval ")} of the images are UNCERTAIN or
         NOT_ASSESSABLE, and {percent(now["error"])} of the remaining
         conclusions are wrong. If every image is classified at the decision threshold, without the
@@ -79,9 +80,10 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
         specificity {share(alone["specificity"])}. Threshold and uncertain zone were chosen on these
         same images, so expect worse results on other patients.
 
-        The reader partly relies on regions outside the lungs: its AUC is
-        {shortcuts["lung fields blanked out"]:.2f} with the lungs blanked out, and
-        {shortcuts["borders alone"]:.2f} (worse than chance) from the image borders alone. The
+        The reader partly relies on regions outside the lungs: with the lungs blanked out, its AUC
+        is still {shortcuts["lung fields blanked out"]:.2f}. From the image borders alone it is
+        {shortcuts["borders alone"]:.2f}, so the borders affect the score as well, but in the wrong
+        direction. The
         evidence map is therefore not a reliable localisation. On generated radiographs its peak
         lies inside the opacity in {evidence["pointing_game"]:.0%} of cases
         ({evidence["by_chance"]:.0%} by chance); on real images with pneumonia it lies in the lung

@@ -63,7 +63,7 @@ def add_to(verbs: Verbs) -> None:
         help="scores of a reader; the labels that it contradicts most are listed; can be repeated",
     )
     add_seed_option(parser, of="random draws")
-    add_patient_option(parser, default="names of known data sets, DICOM headers")
+    add_patient_option(parser, default="the file names of known data sets, DICOM headers")
     add_data_options(parser)
 
 

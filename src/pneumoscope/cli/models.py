@@ -29,8 +29,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "models",
         run,
-        about="List networks with their size, the licence of their weights, and whether "
-        "these are available on this machine.",
+        about="List networks with their size and the licence of their weights, and whether the "
+        "weights are available on this machine.",
         example="pneumoscope models convnextv2",
     )
     parser.add_argument(
@@ -38,7 +38,9 @@ def add_to(verbs: Verbs) -> None:
         nargs="?",
         help="part of a name, or a pattern with * and ? (default: recommended networks)",
     )
-    parser.add_argument("--names", action="store_true", help="print only names, without limit")
+    parser.add_argument(
+        "--names", action="store_true", help="print only the names of all matching networks"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON list")
 
 

@@ -37,7 +37,7 @@ def add_to(verbs: Verbs) -> None:
         default=[],
         metavar="[NAME=]FILE",
         help="a run folder or a model file (default: shipped, the included reader); can be repeated"
-        " with different names, the first one is the default",
+        " with different names; requests that name no model use the first",
     )
     network = parser.add_argument_group("network").add_argument
     network("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")

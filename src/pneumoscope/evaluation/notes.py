@@ -221,14 +221,15 @@ def _file_size(found: Evaluation) -> Iterator[Note]:
 
 
 def _how_many(found: Evaluation) -> Iterator[Note]:
-    fewer = min((found["sensitivity"], found["specificity"]), key=lambda one: one.n)
+    positive = found["sensitivity"].n <= found["specificity"].n
+    fewer = found["sensitivity" if positive else "specificity"]
     interval = wilson(0.9 * fewer.n, fewer.n, level=found.level)
     if interval is not None:
         yield Note(
             "smaller-class",
-            f"The smaller class has only {fewer.n:,} {units(found)}: a sensitivity or specificity "
-            f"of 90% would have a {level_text(found.level)} interval of {interval.low:.0%} to "
-            f"{interval.high:.0%}.",
+            f"The smaller class, {found.classes[int(positive)]}, has only {fewer.n:,} "
+            f"{units(found)}: a {'sensitivity' if positive else 'specificity'} of 90% would have a "
+            f"{level_text(found.level)} interval of {interval.low:.0%} to {interval.high:.0%}.",
         )
     if not found.patients_known:
         yield Note(

@@ -80,9 +80,8 @@ def write_run_report(
         text = f"Validation set: {few}. Epoch, threshold and calibration depend on chance."
         opening["caveats"] += (text,)
     footer = f"{footer_of(facts)} · data hash {data.catalog.fingerprint[:12]} · seed {recipe.seed}"
-    report = Report(
-        f"Training run: {run.root.name}", sections=tuple(sections), footer=footer, **opening
-    )
+    place = "/".join(run.root.parts[-2:])
+    report = Report(f"Training run: {place}", sections=tuple(sections), footer=footer, **opening)
     write_report(run.report, report)
     write_card(run)
 
