@@ -109,6 +109,7 @@ class Warm:
         """Wait for its end; return the rest of its standard output, and its standard error."""
         overdue = threading.Timer(timeout, self.kill) if timeout else None
         if overdue:
+            overdue.daemon = True  # Ctrl-C does not wait for it
             overdue.start()
         with self.stdout, self._errors:
             out = self.stdout.read()

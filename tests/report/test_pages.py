@@ -361,7 +361,7 @@ def test_the_gravest_caveats_come_first_and_three_are_enough() -> None:
     assert "The file size alone distinguishes the classes with AUC 0.910" in notes[2]
     plain = caveats(evaluated_of(drawn()), more=("Something else.",))
     assert plain[-1] == "Something else."
-    assert any("The smaller class only 20 images" in note for note in plain)
+    assert any("The smaller class, NORMAL, has only 20 images" in note for note in plain)
     for part in ("val", "test", "all", ""):
         assert len(caveats(evaluated_of(drawn(part=part)))) == 3, part
 
