@@ -186,6 +186,7 @@ def _serve(listener: socket.socket, ends: int) -> None:
     assert (threads := _threads()) <= 1, f"a process with {threads} threads cannot be forked"
     gc.collect()
     gc.freeze()  # forks would copy the memory of what they look through
+    gc.set_threshold(20_000)  # 20 times as rarely: exported graphs have many objects, few cycles
     running: dict[int, socket.socket] = {}
     awake, wakes = socket.socketpair()
     for one in (awake, wakes):

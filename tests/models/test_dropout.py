@@ -33,6 +33,14 @@ def test_each_seed_draws_a_pool_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert not torch.equal(found[0], found[1])
 
 
+def test_a_small_mask_has_a_small_pool_that_serves_larger_ones_too() -> None:
+    torch.manual_seed(0)
+    masks = KeepMasks(0.4)
+    for size, values in ((400, 2**20), (2**15, 2**21), (400, 2**21), (2**22, 2**25)):
+        assert masks.like(torch.ones(size)).shape == (size,)
+        assert masks._pool.numel() == values
+
+
 def test_units_and_steps_are_uncorrelated() -> None:
     torch.manual_seed(0)
     layer = ReluDropout(KeepMasks(0.4)).train()

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from helpers.phantoms import written_once
 from helpers.processes import wait_for
 from helpers.study import learn
 from helpers.warm import Warm, run_warm
 from pneumoscope.cli import main
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import LeakError, OptionError, OutputError
 from pneumoscope.runs import rows_of
 from pneumoscope.study import learn as learning
@@ -46,7 +46,7 @@ search:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search") / "data"
-    return write_folder(folder, patients=80, seed=3, size_px=(40, 48), workers=1)
+    return written_once(tmp_path_factory, folder, patients=80, seed=3, size_px=(40, 48))
 
 
 class Told(Watcher):

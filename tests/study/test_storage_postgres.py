@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from helpers import postgres
+from helpers.phantoms import written_once
 from helpers.processes import wait_for
 from helpers.warm import Warm
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import DataError
 from pneumoscope.study.storage import open_storage
 
@@ -89,8 +89,11 @@ def trials(address: str) -> list[tuple[int, str]]:
         return [(int(number), str(state)) for number, state in rows]
 
 
-def test_a_trial_of_a_killed_worker_is_taken_over(url: str, tmp_path: Path) -> None:
-    data = write_folder(tmp_path / "data", patients=60, seed=3, size_px=(40, 48), workers=1)
+def test_a_trial_of_a_killed_worker_is_taken_over(
+    url: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path / "data"
+    data = written_once(tmp_path_factory, place, patients=60, seed=3, size_px=(40, 48))
     (tmp_path / "plan.yaml").write_text(PLAN)
     script = tmp_path / "worker.py"
     script.write_text(WORKER)

@@ -9,9 +9,9 @@ import pytest
 
 from helpers.classes import GROUP, by_kind
 from helpers.findings import FINDINGS, findings_table
+from helpers.phantoms import written_once
 from helpers.study import popen_forked
 from helpers.warm import run_warm
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.evaluation.multilabel.scores import FindingScores
 from pneumoscope.evaluation.scores import Scores
 from pneumoscope.reader.predictor import Predictor
@@ -34,7 +34,7 @@ questions:
 @pytest.fixture(scope="module")
 def of_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyFolder]:
     place = tmp_path_factory.mktemp("classes")
-    write_folder(place / "two", patients=100, seed=5, size_px=(40, 44), workers=1)
+    written_once(tmp_path_factory, place / "two", patients=100, seed=5, size_px=(40, 44))
     data = by_kind(place / "two", place / "data")
     plan = PLAN.replace("MORE", f", positive: {GROUP!r}").replace("seeds: 2", "seeds: 1")
     return data, conducted(data, place, plan)
@@ -43,7 +43,7 @@ def of_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyFol
 @pytest.fixture(scope="module")
 def of_findings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyFolder]:
     place = tmp_path_factory.mktemp("findings")
-    write_folder(place / "data", patients=100, seed=5, size_px=(40, 44), workers=1)
+    written_once(tmp_path_factory, place / "data", patients=100, seed=5, size_px=(40, 44))
     table = findings_table(place / "data", place / "images.csv")
     return place, conducted(table, place, PLAN.replace("MORE", ", findings: all"))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.phantoms import written_once
 from helpers.processes import below, command_of, wait_for
 from helpers.study import popen_forked, stub_worker
 from helpers.warm import Warm, run_warm
@@ -48,7 +49,7 @@ questions:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "data"
-    return write_folder(folder, patients=80, seed=3, size_px=(40, 48), workers=1)
+    return written_once(tmp_path_factory, folder, patients=80, seed=3, size_px=(40, 48))
 
 
 class Told(Watcher):

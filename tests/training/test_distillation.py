@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from helpers.findings import findings_table
+from helpers.phantoms import written_once
 from pneumoscope.data.cache import build_cache
 from pneumoscope.data.catalog import read_catalog
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.data.prepared import PreparedData
 from pneumoscope.data.split import split_catalog
 from pneumoscope.errors import DataError, OptionError
@@ -108,8 +108,10 @@ def test_an_interrupted_teacher_ends_it(data: PreparedData, tmp_path: Path) -> N
     assert not (tmp_path / FILE).exists()
 
 
-def test_findings_without_a_label_stay_masked(tmp_path: Path) -> None:
-    write_folder(tmp_path / "data", patients=60, seed=5, size_px=(40, 44), workers=1)
+def test_findings_without_a_label_stay_masked(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    written_once(tmp_path_factory, tmp_path / "data", patients=60, seed=5, size_px=(40, 44))
     table = findings_table(tmp_path / "data", tmp_path / "images.csv")
     own = recipe(findings="all")
     catalog = read_catalog(table, options=own.data.options())

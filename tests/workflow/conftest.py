@@ -8,7 +8,7 @@ import pytest
 
 from helpers.classes import TINY, by_kind
 from helpers.once import made_once
-from pneumoscope.data.phantom import write_folder
+from helpers.phantoms import written_once
 from pneumoscope.training.recipe import recipe_of
 from pneumoscope.workflow.train import Trained, train_reader
 
@@ -16,7 +16,8 @@ from pneumoscope.workflow.train import Trained, train_reader
 @pytest.fixture(scope="session")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> Path:
-        small = write_folder(folder / "two", patients=120, seed=5, size_px=(40, 44), workers=1)
+        two = folder / "two"
+        small = written_once(tmp_path_factory, two, patients=120, seed=5, size_px=(40, 44))
         return by_kind(small, folder / "data")
 
     return made_once("kinds", tmp_path_factory, make)

@@ -85,7 +85,10 @@ def test_smaller_precisions_say_nearly_the_same(
     tmp_path: Path,
     precision: str,
     close: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Of so few images, one pair that changes its order is 0.01 of the AUC.
+    monkeypatch.setattr("pneumoscope.workflow.shift.LARGEST_LOSS", 0.03)
     small = export_runs(runs[:1], tmp_path / "small.onnx", precision=precision)  # type: ignore[arg-type]
     assert small.bytes < plain.bytes
     assert small.shift.largest < close

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from helpers.classes import GROUP, by_kind
+from helpers.phantoms import written_once
 from pneumoscope.cli import main
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import OptionError
 from pneumoscope.evaluation.new_patients import NewPatients
 from pneumoscope.evaluation.scores import Scores
@@ -37,7 +37,7 @@ def trained(data: Path, out: Path, **changes: Any) -> Trained:
 @pytest.fixture(scope="module")
 def radiographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("new") / "data"
-    return write_folder(place, patients=160, seed=7, size_px=(40, 44), workers=1)
+    return written_once(tmp_path_factory, place, patients=160, seed=7, size_px=(40, 44))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from helpers.findings import FINDINGS, findings_table
+from helpers.phantoms import written_once
 from pneumoscope.cli import main
-from pneumoscope.data.phantom import write_folder
 from pneumoscope.errors import DataError, LeakError, ManyFindingsError, ModelFileError, OptionError
 from pneumoscope.evaluation.compare import Comparison
 from pneumoscope.evaluation.multilabel.compare import FindingsComparison
@@ -41,7 +41,7 @@ TINY = {"image_size": 32, "filters": (4, 8), "max_epochs": 1, "val_fraction": 0.
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("findings")
-    write_folder(place / "data", patients=120, seed=5, size_px=(40, 44), workers=1)
+    written_once(tmp_path_factory, place / "data", patients=120, seed=5, size_px=(40, 44))
     return findings_table(place / "data", place / "images.csv")
 
 

@@ -248,7 +248,6 @@ def _read_off(
     sensitivity = np.full((rows, len(rates)), np.nan)
     false_alarms = np.full((rows, len(shares)), np.nan)
     reached = np.full((rows, len(shares)), np.nan)
-    partial = np.full(rows, np.nan)
     for row in range(rows):
         p, n = positives[row], negatives[row]
         if not (p > 0 and n > 0):
@@ -257,7 +256,7 @@ def _read_off(
         sensitivity[row] = np.where(last > 0, tp[row, np.maximum(last - 1, 0)], 0) / p
         first = np.searchsorted(tp[row], shares * p - _SLACK, side="left")
         false_alarms[row], reached[row] = fp[row, first], tp[row, first]
-        partial[row] = _partial_area(tp[row] / p, fp[row] / n, ask.partial_from)
+    partial = _partial_area(tp, fp, positives, negatives, ask.partial_from)
     k = len(ask.fixed)
     specificity = 1 - false_alarms[:, :k] / negatives[:, np.newaxis]
     found = {"partial_auc": partial, "partial_auc_standardised": partial}
@@ -272,15 +271,28 @@ def _read_off(
     return found
 
 
-def _partial_area(tp: NDArray[np.float64], fp: NDArray[np.float64], start: float) -> float:
-    """Return the integral of specificity over sensitivity from ``start`` to 1."""
-    first = int(np.searchsorted(tp, start, side="left"))
-    before_tp, before_fp = (tp[first - 1], fp[first - 1]) if first else (0.0, 0.0)
-    step = tp[first] - before_tp
-    share = (start - before_tp) / step if step > 0 else 0.0
-    heights = np.concatenate([[start], tp[first:]])
-    widths = np.concatenate([[before_fp + share * (fp[first] - before_fp)], fp[first:]])
-    return float(np.sum(np.diff(heights) * (1 - (widths[1:] + widths[:-1]) / 2)))
+def _partial_area(
+    tp: NDArray[np.float64],
+    fp: NDArray[np.float64],
+    positives: NDArray[np.float64],
+    negatives: NDArray[np.float64],
+    start: float,
+) -> NDArray[np.float64]:
+    """Return the integrals of specificity over sensitivity from ``start`` to 1, [b]."""
+    bottom = start * positives
+    steps = np.maximum(tp, bottom[:, np.newaxis])
+    steps[:, 1:] -= steps[:, :-1].copy()
+    steps[:, 0] -= bottom  # now the increase of tp above the start
+    widths = np.einsum("bu,bu->b", steps, fp)
+    widths += np.einsum("bu,bu->b", steps[:, 1:], fp[:, :-1])
+    # The first step begins within a section of the curve.
+    rows, first = np.arange(len(tp)), np.argmax(steps > 0, axis=1)
+    before = np.maximum(first - 1, 0)
+    before_tp, before_fp = (np.where(first > 0, one[rows, before], 0) for one in (tp, fp))
+    share = (bottom - before_tp) / (tp[rows, first] - before_tp)
+    widths += steps[rows, first] * share * (fp[rows, first] - before_fp)
+    area: NDArray[np.float64] = 1 - start - widths / (2 * positives * negatives)
+    return area
 
 
 def _net_benefit(counts: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:

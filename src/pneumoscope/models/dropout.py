@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from pneumoscope.models.bits import as_bits
 
 _POOL_VALUES = 2**25
+_SMALL_POOL_VALUES = 2**20
+_MASKS_IN_POOL = 64
 _ALIGNMENT = 64
 _OWN_STREAM = 0x5EED  # so that the pool differs from the numbers of torch's own generator
 
@@ -25,7 +27,8 @@ class KeepMasks:
 
     A new pool is drawn whenever the seed of torch's generator changes, which happens in every epoch
     of training; the starts are drawn from that generator. Within a mask, the values are
-    independent. Two masks of one pool share values, but at different offsets, out of about 500,000.
+    independent. Two masks of one pool share values, but at different offsets. A pool has 2^25
+    values, so about 500,000 offsets, or 64 times as many values as a small mask.
 
     Args:
         rate: Share of values that are dropped, at least 0 and below 1.
@@ -43,7 +46,9 @@ class KeepMasks:
 
     def like(self, values: Tensor) -> Tensor:
         """Return a mask for ``as_bits(values)`` with the same shape, memory layout and dtype."""
-        span = max(_POOL_VALUES, 2 * values.numel())
+        size = values.numel()
+        enough = max(_SMALL_POOL_VALUES, _MASKS_IN_POOL * size)
+        span = max(min(_POOL_VALUES, enough), 2 * size)
         seed = torch.initial_seed()
         dtype = as_bits(values).dtype
         pool = self._pool

@@ -123,8 +123,7 @@ def student_quantile(probability: float, degrees: int) -> float:
     2.7764
     """
     low, high = 0.0, 1e8
-    for _ in range(200):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:  # until they are neighbours
         if student_below(middle, degrees) < probability:
             low = middle
         else:
