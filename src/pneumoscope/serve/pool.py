@@ -238,6 +238,7 @@ class Pool:
                 }
             )
         if place.process is not None:
+            place.ready = False  # its end is noticed later
             place.process.kill()
 
     async def _run(self, place: _Place) -> None:
