@@ -19,8 +19,8 @@ def test_one_client_is_served_by_one_process(service: Running, xray: bytes) -> N
     for _ in range(6):
         assert service.predict(xray).status == 200
     least, most = sorted(_sleeps(worker) - count for worker, count in before.items())
-    # The one whose caches are warm has them all; another may wake for a moment by itself.
-    assert least <= 1 < most
+    # The one whose caches are warm has them all; another may wake for moments by itself.
+    assert 3 * least < most
 
 
 def _sleeps(process: int) -> int:
