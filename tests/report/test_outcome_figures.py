@@ -305,6 +305,27 @@ def sheet(n: int, *, evidence: bool = False) -> Drawing:
     return case_sheet(cells, [f"{k}.png" for k in range(n)])
 
 
+def test_a_long_note_covers_no_other_and_makes_no_picture_smaller() -> None:
+    image = np.zeros((16, 20), np.uint8)
+    notes = ["predicted PNEUMONIA (0.945)", "predicted NORMAL (0.086)", "", "0.9"] * 2
+    cells = [Cell((image, image), "PNEUMONIA", note) for note in notes]
+    figure = case_sheet(cells, notes).draw()
+    figure.draw_without_rendering()
+    pictures = [axes.get_window_extent() for axes in figure.axes]
+    words = [
+        text.get_window_extent()
+        for text in figure.findobj(Text)
+        if text.get_text().startswith(("PNEUMONIA", "predicted", "0.9"))
+    ]
+    width = pictures[0].width
+    assert width > 0.24 * figure.bbox.width
+    assert all(one.width == pytest.approx(width) for one in pictures)
+    assert len(words) == len(cells) + sum(map(bool, notes))
+    assert all(one.width <= width and one.y1 <= figure.bbox.height for one in words)
+    boxes = [*pictures, *words]
+    assert sum(one.overlaps(other) for one in boxes for other in boxes) == len(boxes)  # itself
+
+
 def test_the_sheet_shows_label_and_probability_and_keeps_the_colour() -> None:
     figure = sheet(5, evidence=True)
 

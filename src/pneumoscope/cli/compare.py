@@ -47,8 +47,8 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--split",
         metavar="SET",
-        help="train, val, test or all (default: test if there is one, otherwise all; for the "
-        "scores of runs, val)",
+        help="train, val, test or all (default: test if there is one, otherwise all, or val for "
+        "the scores of runs)",
     )
     parser.add_argument(
         "--finding",

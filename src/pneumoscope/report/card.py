@@ -22,7 +22,7 @@ from pneumoscope.report.rendering import environment, table_from
 from pneumoscope.report.words import CLASS_NAMES, NAMES, images_of
 from pneumoscope.runs import RunFolder, write_text
 
-PERSON: Final = "[to be filled by a person]"
+PERSON: Final = "[to be filled in by a person]"
 """Marks what the software cannot know."""
 
 SECTIONS: Final = (

@@ -139,7 +139,7 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
             "Draw a larger set from the training images, patient by patient; `pneumoscope "
             "train` does this automatically for validation."
             if part == "val"
-            else "Use more images for test, or report the interval with every number."
+            else "Use more images for testing, or report the interval with every number."
         ),
         details={
             "images": counted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -51,23 +52,42 @@ def pictures_of_page(drawing: Drawing) -> tuple[Picture, ...]:
     )
 
 
+_NOTE_PT, _LINE_PT = 8.5, 11.5
+_LETTER_EM = 0.66  # mean width of words with some capitals
+_GAP_IN = 0.06
+
+
 def _plot_sheet(cells: Sequence[Cell], across: int) -> Figure:
+    """Draw the cells at fixed places: a layout engine would shrink all pictures for one note."""
+    side = (WIDE_IN - (across - 1) * _GAP_IN) / across
+    letters = int(side * 72 / (_LETTER_EM * _NOTE_PT))
+    cells = [cell._replace(note=_wrapped(cell.note, letters)) for cell in cells]
     layers = max(len(cell.images) for cell in cells)
     lines = max(bool(cell.title) + _lines(cell.note) for cell in cells)
     height, width = cells[0].images[0].shape[:2]
+    picture = side * height / width
+    words = (_LINE_PT * lines + 8) / 72
     down = math.ceil(len(cells) / across)
-    tall = down * (layers * (WIDE_IN / across * height / width + 0.05) + 0.2 * lines) + 0.12
-    figure = plotting.new_figure(WIDE_IN, tall, gap=0.015, margin_in=0.03)
-    grid = figure.subplots(down * layers, across, squeeze=False)
-    for axes in grid.ravel():
-        axes.set_axis_off()
+    tall = down * (words + layers * (picture + _GAP_IN))
+    figure = plotting.new_figure(WIDE_IN, tall)
+    figure.set_layout_engine("none")
     for number, cell in enumerate(cells):
         row, column = divmod(number, across)
-        _name(grid[row * layers, column], cell, lines=lines)
+        left = column * (side + _GAP_IN)
         for layer, image in enumerate(cell.images):
-            place = grid[row * layers + layer, column]
+            above = (row + 1) * words + (row * layers + layer) * (picture + _GAP_IN)
+            bottom = tall - above - picture
+            box = (left / WIDE_IN, bottom / tall, side / WIDE_IN, picture / tall)
+            place = figure.add_axes(box)
+            place.set_axis_off()
             place.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="none")
+            if layer == 0:
+                _name(place, cell, lines=lines)
     return figure
+
+
+def _wrapped(text: str, letters: int) -> str:
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
 def _lines(text: str) -> int:
@@ -77,9 +97,9 @@ def _lines(text: str) -> int:
 def _name(axes: Axes, cell: Cell, *, lines: int) -> None:
     """Write title and note above a picture; the notes of a row are aligned."""
     below = lines - bool(cell.title)
-    axes.set_title(cell.title, pad=4 + 11.5 * below, size=9, weight="bold")
+    axes.set_title(cell.title, pad=4 + _LINE_PT * below, size=9, weight="bold")
     text = cell.note + "\n" * (below - _lines(cell.note))
-    plotting.note(axes, text, up=3, size=8.5, va="bottom", linespacing=1.25)
+    plotting.note(axes, text, up=3, size=_NOTE_PT, va="bottom", linespacing=1.25)
 
 
 def _as_jpeg(picture: Pixels | Floats) -> bytes:
