@@ -100,7 +100,7 @@ def add_conclusion_options(parser: Parser) -> None:
     parser.add_argument(
         "--no-gate",
         action="store_true",
-        help="give a conclusion even for images that the gate would reject",
+        help="switch the gate off: also classify images that it would reject",
     )
     parser.add_argument(
         "--outside-intended-use",

@@ -49,14 +49,17 @@ def add_to(verbs: Verbs) -> None:
         "data", type=Path, help="split folders, class folders, a CSV, or a public data set"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="run folder; must not exist without --resume"
+        "--out",
+        type=Path,
+        required=True,
+        help="run folder; must not exist unless --resume is given",
     )
     parser.add_argument("--resume", action="store_true", help="resume the run or runs in --out")
     parser.add_argument(
         "--seeds",
         type=int,
         metavar="N",
-        help="train N runs with consecutive seeds, starting at --seed, in OUT/seed-…",
+        help="train N runs on one split with consecutive seeds, starting at --seed, in OUT/seed-…",
     )
     presets = parser.add_argument_group(
         "recipe", "\n".join(f"{name:9} {about}" for name, about in ABOUT.items())
