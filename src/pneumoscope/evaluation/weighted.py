@@ -278,7 +278,7 @@ def _partial_area(
     negatives: NDArray[np.float64],
     start: float,
 ) -> NDArray[np.float64]:
-    """Return the integrals of specificity over sensitivity from ``start`` to 1, [b]."""
+    """Return the areas of specificity over sensitivity from ``start`` to 1, [b]; tp, fp [b, u]."""
     bottom = start * positives
     steps = np.maximum(tp, bottom[:, np.newaxis])
     steps[:, 1:] -= steps[:, :-1].copy()
