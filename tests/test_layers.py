@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -67,9 +68,15 @@ MAY["study"] = set(MAY)
 MAY["cli"] = set(MAY)
 
 
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Return the nodes of a file's syntax tree; every test here needs them."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Yield the rooms that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         match node:
             case ast.Import(names=names):
                 modules = [alias.name for alias in names]
@@ -132,7 +139,7 @@ def modules() -> dict[str, Path]:
 def imported_modules(path: Path, known: Iterable[str]) -> set[str]:
     """Return the modules of the package that a file imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pneumoscope"):
             module = (node.module or "").removeprefix("pneumoscope").lstrip(".")
             for alias in node.names:
@@ -198,7 +205,7 @@ def test_nothing_is_decided_by_how_a_message_begins() -> None:
     words = {"hint", "close", "reason", "reasons", "fault", "note", "notes", "message", "why"}
     wrong = []
     for path in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             asked = node.func.value
@@ -216,9 +223,8 @@ _OTHERS = ("--figure", "var(--figure", "--always", "--dirty", "--exclude")
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the texts of a file that are no docstrings, with their lines."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    silent = {id(node.value) for node in nodes_of(path) if isinstance(node, ast.Expr)}
+    for node in nodes_of(path):
         if (
             isinstance(node, ast.Constant)
             and isinstance(node.value, str)
@@ -241,7 +247,7 @@ def test_the_library_names_no_option_of_the_command_line() -> None:
 
 def test_no_relative_imports_and_no_executable_data() -> None:
     for path in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom):
                 assert node.level == 0, path
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

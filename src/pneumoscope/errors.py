@@ -36,7 +36,7 @@ from collections.abc import Iterable
 
 
 class PneumoscopeError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base class of all exceptions that this package defines."""
 
 
 class OptionError(PneumoscopeError):
@@ -158,8 +158,8 @@ class ManyFindingsError(PneumoscopeError):
         listed = tuple(findings)
         more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
         super().__init__(
-            f"this reader concludes on several findings of an image ({', '.join(listed[:3])}{more})"
-            f", and {what or 'this operation'} needs a single conclusion per image."
+            f"this reader gives a conclusion for each of several findings ({', '.join(listed[:3])}"
+            f"{more}), but {what or 'this operation'} needs a single conclusion per image."
         )
 
 
@@ -231,7 +231,7 @@ def in_words(fault: Exception) -> str:
     """Describe why a table cannot be read.
 
     >>> in_words(KeyError("label"))
-    "no column 'label'; between columns stand commas"
+    "no column 'label'; columns must be separated by commas"
     """
     match fault:
         case UnicodeDecodeError():

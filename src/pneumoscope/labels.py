@@ -32,10 +32,12 @@ class LabelSpace:
 
     def __post_init__(self) -> None:
         if len(self.names) < 2 or len(set(self.names)) != len(self.names) or not all(self.names):
-            raise ValueError(f"its classes are {self.names!r}")
+            raise ValueError(f"its classes must be two or more different names, got {self.names!r}")
         inside = tuple(name for name in self.names if name in self.positive)
         if inside != self.positive or not 0 < len(inside) < len(self.names):
-            raise ValueError(f"its positive classes are {self.positive!r} of {self.names!r}")
+            raise ValueError(
+                f"its positive classes must be some of {self.names!r}, got {self.positive!r}"
+            )
 
     @classmethod
     def of(cls, names: Iterable[str], positive: Iterable[str] = (), group: str = "") -> LabelSpace:

@@ -114,10 +114,10 @@ def test_evaluate_warns_of_images_that_were_trained_on(
 ) -> None:
     assert main(["evaluate", str(trained.run.root), str(phantoms), "--split", "train"]) == 0
     captured = capsys.readouterr()
-    assert "were trained on" in captured.err
+    assert "was trained on" in captured.err
     assert "sensitivity" in captured.out
     assert main(["evaluate", str(trained.run.root), str(phantoms), "--split", "val"]) == 0
-    assert "were trained on" not in capsys.readouterr().err
+    assert "was trained on" not in capsys.readouterr().err
 
 
 def test_evaluate_survives_damage_and_a_part_alone(
@@ -252,7 +252,7 @@ def refused(command: list[str], capsys: Captured, *, code: int = 1) -> str:
         (["--validation", "block", "--block", "lo"], "Did you mean 'low'?", 1),
         (["--validation", "kfold", "--fold", "5"], "--fold must be from 0 to 4", 1),
         (["--validation", "block", "--split-file", "a.csv"], "omitted if", 1),
-        (["--patient-regex", "p[0-9]+"], "round brackets", 1),
+        (["--patient-regex", "p[0-9]+"], "parentheses", 1),
         (["--patient-regex", "(x)y"], "finds the patient in paths such as", 1),
         (["--strategy", "dpp"], "--strategy", 1),
         (["--accelerator", "gpuu"], "Did you mean 'gpu'?", 1),

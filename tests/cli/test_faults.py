@@ -80,7 +80,7 @@ def test_a_table_may_begin_with_a_mark_and_not_be_empty(tmp_path: Path, capsys: 
     assert main(["evaluate", str(table)]) == 0
     capsys.readouterr()
     table.write_bytes(b"")
-    assert "contains no scores; expected are the columns" in _refused(
+    assert "contains no scores; expected columns: path" in _refused(
         ["evaluate", str(table)], capsys
     )
 

@@ -84,7 +84,7 @@ def test_the_page_opens_with_data_verdict_and_findings(leaking: tuple[int, str, 
         "Are these images suitable for training and evaluation?",
     ]
     assert "images of 60 patients" in page.words[2]
-    assert page.words[3].startswith("Not yet: 1 error would make results wrong")
+    assert page.words[3].startswith("Not yet: 1 error would invalidate results")
     assert page.words[4] == "Errors"
     assert "test/NORMAL/a&b.jpeg" in page.words
     tags = [tag for tag, _ in Page(html).elements]

@@ -163,7 +163,7 @@ def test_wrong_values_are_one_message(tmp_path: Path, capsys: Captured) -> None:
         assert says in message
         assert message.startswith("error: ")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    assert "expected are the columns" in failed(["evaluate", str(tmp_path / "other.csv")], capsys)
+    assert "expected columns: path" in failed(["evaluate", str(tmp_path / "other.csv")], capsys)
 
 
 def test_robustness_is_part_of_an_evaluation(
@@ -306,7 +306,7 @@ def test_a_model_file_warns_of_the_images_that_it_learnt_from(
     ):
         assert main(command) == 0
         said = " ".join(capsys.readouterr().err.split())
-        assert f"{count} of {count + 15} images, or other images of their patients, were" in said
+        assert f"trained on {count} of {count + 15} images, or on other images of" in said
     assert main(["evaluate", model, str(phantoms / "test"), *QUICK]) == 0
     assert "trained on" not in " ".join(capsys.readouterr().err.split())
 

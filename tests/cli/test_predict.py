@@ -247,7 +247,7 @@ def test_a_file_that_vanishes_before_its_picture_is_drawn_ends_nothing(
     rows = lines_of(model, *names, "--evidence", tmp_path / "e", capsys=capsys)
     assert [row["conclusion"] for row in rows] == ["PNEUMONIA"] * 3
     assert [bool(row["evidence"]) for row in rows] == [True, False, True]
-    assert "its evidence cannot be drawn" in str(rows[1]["reasons"])
+    assert "the evidence cannot be drawn" in str(rows[1]["reasons"])
 
 
 def test_the_shipped_reader_needs_no_name(

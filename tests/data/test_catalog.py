@@ -86,7 +86,7 @@ def test_a_wrong_manifest_names_the_fault(tmp_path: Path, text: str, says: str) 
 
 def test_the_positive_class_can_be_named(tmp_path: Path) -> None:
     class_folders(tmp_path, names=("covid", "healthy"))
-    with pytest.raises(DataError, match="Set `positive` to it"):
+    with pytest.raises(DataError, match="set `positive` to one of them"):
         read_catalog(tmp_path)
     assert read_catalog(tmp_path, positive="covid").classes == ("healthy", "covid")
     with pytest.raises(OptionError, match="Did you mean 'covid'"):
@@ -131,7 +131,7 @@ def test_any_number_of_classes(
 
 def test_several_classes_without_a_known_finding(tmp_path: Path) -> None:
     class_folders(tmp_path, names=("EFFUSION", "NORMAL", "TUBERCULOSIS"))
-    with pytest.raises(DataError, match="are the finding"):
+    with pytest.raises(DataError, match="the positive class of"):
         read_catalog(tmp_path)
     with pytest.raises(OptionError, match="Did you mean 'EFFUSION'"):
         read_catalog(tmp_path, positive="EFFUSIO,TUBERCULOSIS")

@@ -447,7 +447,7 @@ def test_archives_that_lie(
             unpack(archive, tmp_path / "out", small)
     archive.write_bytes(sound)
     monkeypatch.setattr("pneumoscope.data.download.unpack.MOST_BYTES", 1000)
-    with pytest.raises(DownloadError, match="claims 12 files"):
+    with pytest.raises(DownloadError, match="declares 12 files"):
         unpack(archive, tmp_path / "out", small)
 
 

@@ -118,7 +118,7 @@ def test_classes_are_mapped_and_the_rest_is_counted(tmp_path: Path) -> None:
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["BACTRIA"]}))
     with pytest.raises(DataError, match="`class_map` must give both classes"):
         read_catalog(tmp_path, options=data_options(class_map={"PNEUMONIA": ["VIRUS"]}))
-    with pytest.raises(DataError, match="Set `positive` to it"):
+    with pytest.raises(DataError, match="set `positive` to one of them"):
         read_catalog(tmp_path, options=data_options(class_map={"A": ["VIRUS"], "B": ["TB"]}))
     with pytest.raises(OptionError, match="a class from `class_map`"):
         read_catalog(tmp_path, positive="x", options=options)
@@ -259,7 +259,8 @@ def test_lines_that_no_sign_separates(tmp_path: Path) -> None:
     table.write_text("\n".join((*lines, "SITE2 MIDRC-0.png level2 ricord")) + "\n")
     with pytest.raises(DataError, match=r"line 5: not patient_id filename label source: 'SITE2"):
         read_catalog(table, options=data_options(layout="covidx"))
-    with pytest.raises(OptionError, match="line of a layout must be with named groups"):
+    must = "line of a layout must be a regular expression with named groups"
+    with pytest.raises(OptionError, match=must):
         TableDescription(name="x", columns={"path": "a", "label": "b"}, line="(.*)")
 
 

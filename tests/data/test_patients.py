@@ -119,7 +119,7 @@ def test_a_pattern_of_the_users(pattern: str, path: str, patient: str | None) ->
     ("pattern", "says"),
     [
         ("(", "a regular expression"),
-        (r"p\d+", "round brackets"),
+        (r"p\d+", "parentheses"),
         (r"(?P<person>\d+)", r"\(\?P<patient>"),
         ("(" + "a" * LONGEST_PATTERN + ")", "at most 200 characters"),
         (r"(\w+\s?)+$", "can take hours"),

@@ -58,7 +58,7 @@ def test_the_clearly_better_reader_is_better_in_each_class() -> None:
     assert pair.overall["macro_auc"].low > 0
     assert pair.overall["loss"].high is not None
     assert pair.overall["loss"].high < 0
-    assert "differs in the AUC of NORMAL" in found.verdict(pair)
+    assert "differences in the AUC of NORMAL" in found.verdict(pair)
 
 
 def test_a_reader_against_itself_differs_in_no_class() -> None:
@@ -207,7 +207,7 @@ def test_text_json_and_page(classes: int, tmp_path: Path) -> None:
     assert len(sections) == 3
     assert (tmp_path / "figures" / "class-differences.png").is_file()
     page = write_comparison_page(tmp_path / "page", found, facts=provenance())
-    assert "How they differ, class by class" in page.read_text(encoding="utf-8")
+    assert "Differences by class" in page.read_text(encoding="utf-8")
 
 
 def test_two_classes_are_compared_as_before() -> None:

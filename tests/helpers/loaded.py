@@ -21,6 +21,10 @@ from pneumoscope.images.prepare import InputSpec
 from pneumoscope.models.registry import build_model
 
 with suppress(ModuleNotFoundError):  # extras
+    import s3fs  # noqa: F401 - Lightning's first checkpoint loads it
+with suppress(ModuleNotFoundError):
+    import pneumoscope.images.dicom
+with suppress(ModuleNotFoundError):
     from highdicom._standard_utils import does_iod_have_pixel_data
 
     import pneumoscope.cli.node
@@ -30,13 +34,15 @@ with suppress(ModuleNotFoundError):  # extras
     does_iod_have_pixel_data("1.2.840.10008.5.1.4.1.1.88.34")  # the first report reads its tables
 with suppress(ModuleNotFoundError):
     import optuna
+    import optuna.importance
 
     import pneumoscope.cli.study
     import pneumoscope.study.learn
     import pneumoscope.study.search
     import pneumoscope.study.worker  # noqa: F401
 
-    optuna.storages.RDBStorage  # noqa: B018 - it is loaded when it is first used
+    for used in (optuna.storages.RDBStorage, optuna.importance.FanovaImportanceEvaluator):
+        assert used  # they are loaded when they are first used
 
 read_operators_once()
 trace_once()

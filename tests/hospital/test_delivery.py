@@ -342,7 +342,7 @@ def test_a_partly_accepted_answer_of_stow_rs_is_no_success(chest: Chest, tmp_pat
             reasons = [line["reason"] for line in running.events("not_accepted")]
     finally:
         web.close()
-    assert reasons == ["failure reason 0x0110", "the answer does not name the object", "HTTP 503"]
+    assert reasons == ["failure reason 0x0110", "the response does not list the object", "HTTP 503"]
     assert len(web.got) == 4
     assert len(set(web.got)) == 1
 
@@ -362,7 +362,7 @@ def test_a_destination_on_the_web_that_hangs_is_left(chest: Chest, tmp_path: Pat
     finally:
         web.pause.set()
         web.close()
-    assert reasons == ["ReadTimeout", "it cannot be queried (HTTP 503)"]
+    assert reasons == ["ReadTimeout", "the destination cannot be queried (HTTP 503)"]
     assert len(web.got) == 1
 
 

@@ -118,7 +118,7 @@ def test_every_element_that_names_another_view_is_heard(
         ({"PatientOrientation": ["L", "F"]}, None),
         ({"PatientOrientation": ["A", "F"]}, "PatientOrientation A/F is that of a lateral view"),
         ({"PatientOrientation": ["L", "P"]}, None),
-        ({"SeriesDescription": "CHEST LAT"}, "SeriesDescription says LAT"),
+        ({"SeriesDescription": "CHEST LAT"}, "SeriesDescription contains LAT"),
         ({"SeriesDescription": "CHEST PA AND LAT"}, None),
         ({"ViewPosition": None, "SeriesDescription": "CHEST PA AND LAT"}, None),
         ({"ViewPosition": None, "SeriesDescription": "Thorax p.a./seitl."}, None),
@@ -393,7 +393,7 @@ def test_plurals_and_parts_of_limbs_are_elsewhere(text: str) -> None:
 
 def test_a_lateral_word_in_the_body_part_counts_where_no_view_is_stated() -> None:
     assert "LAT" in refusal(BodyPartExamined="CHEST_LAT", ViewPosition=None)
-    assert "BodyPartExamined says LAT" in facts(BodyPartExamined="CHEST LAT").notes[0]
+    assert "BodyPartExamined contains LAT" in facts(BodyPartExamined="CHEST LAT").notes[0]
 
 
 @pytest.mark.parametrize("intent", ["FORPROCESSING", "for processing", "FOR_PROCESSING"])

@@ -294,7 +294,7 @@ def test_distances_drift_too() -> None:
             record = {"conclusion": "NORMAL", "probability": 0.1, "reasons": []}
             tally.add({**record, "distance": float(each)})
         assert tally.to_dict()["distance_drift"]["verdict"] == verdict
-        assert any("have other feature distances" in line for line in tally.lines()) == (
+        assert any("drift: the feature distances" in line for line in tally.lines()) == (
             verdict == "large"
         )
     for broken in ({"edges": [1], "counts": [1]}, {"edges": [2, 1], "counts": [1, 1, 1]}, 3):

@@ -82,7 +82,7 @@ def test_a_sheet_needs_a_title_for_each_picture(tmp_path: Path) -> None:
     assert sheet.summary == "3 images: a, b"
     assert sum(len(axes.images) for axes in sheet.draw().axes) == 3
     assert save(sheet.draw(), tmp_path, name="sheet").startswith("<svg")
-    with pytest.raises(OptionError, match="3, one a picture"):
+    with pytest.raises(OptionError, match="3 texts, one per picture"):
         picture_sheet(pictures, ("a",), ("1", "2", "3"), "copies")
-    with pytest.raises(OptionError, match="one at least"):
+    with pytest.raises(OptionError, match="at least one"):
         picture_sheet(pictures[:0], (), (), "copies")

@@ -245,9 +245,9 @@ def test_a_jpeg_is_named_as_such() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(OptionError, match="given svg, pictures or instead, one of them"):
+    with pytest.raises(OptionError, match="given exactly one of svg, pictures and instead"):
         Panel("P", "C")
-    with pytest.raises(OptionError, match=r"one of them, got \['svg', 'pictures'\]"):
+    with pytest.raises(OptionError, match=r"and instead, got \['svg', 'pictures'\]"):
         Panel("P", "C", svg="<svg></svg>", pictures=(Picture((png(),)),))
     with pytest.raises(OptionError, match="begins with <svg"):
         Panel("P", "C", svg="<?xml version='1.0'?><svg></svg>")

@@ -412,7 +412,7 @@ def test_metrics_of_another_version_are_named(trained: Trained, tmp_path: Path) 
 
 
 def test_a_folder_that_is_no_finished_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no finished run \(no model.onnx, provenance.json"):
+    with pytest.raises(DataError, match=r"not a finished run \(model.onnx, provenance.json"):
         RunFacts.read(tmp_path)
 
 

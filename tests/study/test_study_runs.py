@@ -151,7 +151,7 @@ def test_the_page_answers_each_question_with_an_interval(study: StudyFolder) -> 
     assert found.failed == 2
     assert len(found.sentences) == 3
     assert "How much dropout? 0 against 0.4: AUC " in found.sentences[0]
-    assert "no difference that two seeds and" in found.sentences[0]
+    assert "no significant difference with two seeds and" in found.sentences[0]
     assert "Not answered" in found.sentences[2]
     assert "few enough blocks" in found.sentences[2]
     page = found.place.read_text(encoding="utf-8")
@@ -183,7 +183,7 @@ def test_the_numbers_are_those_of_the_scores(study: StudyFolder) -> None:
     rows = {(row["question"], row["level"]): row for row in rows_of(study.root / "answers.csv")}
     assert float(rows["dropout", "0"]["auc_difference"]) == pytest.approx(np.mean(each))
     forest = {row["level"]: row for row in rows_of(study.figures / "forest.csv")}
-    seeds = [float(value) for value in forest["0, not 0.4"]["seeds"].split()]
+    seeds = [float(value) for value in forest["0 against 0.4"]["seeds"].split()]
     assert seeds == pytest.approx(each, abs=1e-5)
 
 
@@ -278,7 +278,7 @@ def test_a_worker_that_is_killed_is_a_row(data: Path, tmp_path: Path, stub: None
     states = sorted(run.state for run in folder.runs())
     assert states == ["done", "failed"]
     assert "signal 9" in told.warnings[0]
-    assert "memory runs out" in told.warnings[0]
+    assert "memory ran out" in told.warnings[0]
     conduct(data, folder.root, plan=plan, retry=True, watcher=told)
     assert {run.state for run in folder.runs()} == {"done"}
 

@@ -65,7 +65,7 @@ def test_a_recipe_survives_its_file(tmp_path: Path) -> None:
         ({"batch_size": 8.0}, "batch_size must be a whole number"),
         ({"error_level": "automatic"}, "error_level must be from 0 to 0.5"),
         ({"gate": "yes"}, "gate must be true or false"),
-        ({"model": 3}, "model must be a text"),
+        ({"model": 3}, "model must be a string"),
         ({"val_fraction": "a tenth"}, "val_fraction must be a number"),
         ({"batchsize": 8}, "Did you mean 'batch_size'"),
         ({"schedule": "plateau", "plateau_minimum": 0.1}, "at most the learning rate"),

@@ -41,7 +41,7 @@ def test_logits_that_part_the_classes_are_noted() -> None:
     scores = make_scores(60)
     apart = replace(scores, logit=np.where(scores.label == 1, 3.0, -3.0) + scores.logit / 100)
     found = decide_on(apart, RULES)
-    assert "the calibration is doubtful" in found.notes[0]
+    assert "the calibration may be unreliable" in found.notes[0]
     assert "there is no uncertain zone" in found.notes[1]
 
 

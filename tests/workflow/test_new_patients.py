@@ -81,8 +81,8 @@ def test_the_reader_decides_as_was_chosen_over_the_groups(probe: Trained) -> Non
 def test_page_card_and_file_tell_range_and_optimism(probe: Trained) -> None:
     page = probe.run.report.read_text()
     card = card_text(RunFacts.read(probe.run.root))
-    assert "What to expect on new patients" in page
-    assert "What to expect on new patients" in card
+    assert "Expected performance on new patients" in page
+    assert "Expected performance on new patients" in card
     found = NewPatients.from_dict(json.loads(probe.run.new_patients.read_text()))
     own = found.expected["specificity"]
     for text in (page, card):
@@ -100,7 +100,7 @@ def test_networks_are_held_out_and_go_on_where_they_were(
     words += " --validation groups --groups blocks --folds 2 --val-fraction 0.2"
     assert main(words.split()) == 0
     told = capsys.readouterr().out
-    assert "New patients, 2 groups by blocks in turn:" in told
+    assert "New patients: 2 groups by blocks, held out in turn" in told
     assert "block validation" in told
     logs = sorted(path.parent.name for path in out.glob("groups/*/log.csv"))
     assert logs == ["block-1-2", "block-2-2"]

@@ -311,7 +311,7 @@ def test_a_linear_probe_learns_findings(table: Path, tmp_path: Path) -> None:
     assert open_bundle(found.run.model).info.classes == ("Infiltrate", "Clear")
     assert found.findings["val"].numbers["macro_auc"].value is not None
     assert "Augmentation" not in found.run.report.read_text()  # its images are not changed
-    with pytest.raises(DataError, match="linear probes keep none"):
+    with pytest.raises(DataError, match="linear probes have no checkpoint"):
         export_runs([found.run.root], tmp_path / "half.onnx", precision="float16")
 
 

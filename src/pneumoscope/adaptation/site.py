@@ -202,7 +202,7 @@ def check_site(images: SiteImages) -> None:
         raise DataError(
             f"{len(images.pixels):,} distinct assessable images are too few for an adaptation "
             f"(at least {FEWEST}; {images.unreadable:,} could not be read, {images.copies:,} are "
-            f"copies, {images.refused:,} are refused by the reader's gate)."
+            f"copies, {images.refused:,} are rejected by the gate)."
         )
 
 

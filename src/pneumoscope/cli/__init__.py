@@ -1,8 +1,8 @@
 """The command line: each verb parses, calls one library function and prints.
 
-Written with argparse, since reading one image takes half a second, which an argument parser must
-not double. Modules here do not import large packages at the top, so that ``--help`` and reading
-start immediately.
+Written with argparse, since reading one image takes a fifth of a second, which an argument parser
+must not double. Modules here do not import large packages at the top, so that ``--help`` and
+reading start immediately.
 
 Exit codes: 0 success, 1 an error with a message or errors in inspected data, 2 incorrect usage, 3
 some images could not be read, 4 a conclusion named by ``--fail-on`` occurred, 130 ended by Ctrl-C,

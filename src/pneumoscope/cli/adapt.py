@@ -85,12 +85,12 @@ def _text(found: Adapted) -> str:
                 f"({far.verdict}); spread {far.spread:.2f} of training"
             ),
         ),
-        ("Adapted", f"statistics moved {found.share:.0%} of the way"),
+        ("Adapted", f"statistics moved {found.share:.0%} towards those of the images"),
         (
             "Positive",
             (
                 f"{found.before.positive:.1%} before, {found.after.positive:.1%} now; "
-                f"{found.changed:.1%} of the images changed sides"
+                f"{found.changed:.1%} of the images changed class"
             ),
         ),
         (

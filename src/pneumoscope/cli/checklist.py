@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
         return 0
     write_text(args.out, text)
     print(
-        f"{found.title}: {found.count('filled')} items filled, {found.count('partly')} in part, "
-        f"{found.count('open')} for a person. Written to {args.out}"
+        f"{found.title}: {found.count('filled')} items filled in, {found.count('partly')} partly, "
+        f"{found.count('open')} to be filled in by a person. Written to {args.out}"
     )
     return 0

@@ -24,7 +24,7 @@ _OF_ALL = (
 
 
 def class_lines(found: ClassNumbers, table: Callable[[Sequence[Sequence[str]]], str]) -> list[str]:
-    """Return the metrics of each class and of all classes, and the certainty about the kind.
+    """Return the metrics of each class and over all classes, and the shares of conclusions.
 
     Args:
         found: The metrics.
@@ -68,7 +68,7 @@ def class_comparison_lines(
         ]
         lines += ["", table(rows)]
     for pair in found.pairs:
-        rows = [(f"{pair.first} less {pair.second}", "AUC", "p", "sensitivity", "p", "PPV")]
+        rows = [(f"{pair.first} minus {pair.second}", "AUC", "p", "sensitivity", "p", "PPV")]
         rows += [
             (
                 name,

@@ -81,7 +81,7 @@ def run(args: Namespace) -> int:
         return _run_findings(args, given)
     if args.finding is not None:
         raise OptionError(
-            "--finding", must="given with readers of several findings", was=args.finding
+            "--finding", must="used with readers of several findings", was=args.finding
         )
     found = compare_readers(
         args.readers,
@@ -110,7 +110,7 @@ def _run_findings(args: Namespace, given: dict[str, Any]) -> int:
 
     if args.report is not None:
         raise OptionError(
-            "--report", must="left out with readers of several findings", was=str(args.report)
+            "--report", must="omitted with readers of several findings", was=str(args.report)
         )
     found = compare_findings_readers(
         args.readers,

@@ -39,7 +39,7 @@ def add_to(verbs: Verbs) -> None:
         metavar="MODEL",
         help="a run folder or a model file; without DATA a run folder, a CSV file of scores "
         "(label, probability or logit, optionally path and patient), or the output of "
-        "predict --out: a folder of parts, a Parquet file or a CSV file",
+        "predict --out: a folder of Parquet files, a Parquet file or a CSV file",
     )
     parser.add_argument(
         "data",
@@ -138,7 +138,7 @@ def run(args: Namespace) -> int:
         return _run_findings(args, question, given)
     if args.finding is not None:
         raise OptionError(
-            "--finding", must="given with a reader of several findings", was=args.finding
+            "--finding", must="used with a reader of several findings", was=args.finding
         )
     found = evaluate_reader(
         args.model,
@@ -174,7 +174,7 @@ def _run_findings(args: Namespace, question: Question, given: dict[str, Any]) ->
 
     for name, value in (("--robustness", args.robustness), ("--labels", args.labels)):
         if value:
-            raise OptionError(name, must="left out with a reader of several findings", was=value)
+            raise OptionError(name, must="omitted with a reader of several findings", was=value)
     options: dict[str, Any] = {
         "part": args.split,
         "question": question,

@@ -47,7 +47,7 @@ def findings_text(found: FindingsEvaluation) -> str:
 
 
 def findings_lines(found: FindingsEvaluation) -> list[str]:
-    """Return the numbers of each finding and of all together."""
+    """Return the metrics of each finding and their means."""
     numbers = found.numbers
     head = ("finding", "labelled", "positive", "masked", "threshold")
     rows: list[tuple[str, ...]] = [(*head, *(title for title, _ in _SHOWN))]
@@ -102,7 +102,7 @@ def recalibrated_text(found: FindingsRecalibrated) -> str:
                 f"{line.get('bias', 0):.4g}",
                 f"{rule.operating_point.threshold:.4g}",
                 "" if zone is None else f"{zone[0]:.3f} and {zone[1]:.3f}",
-                "kept as it was" if name in found.kept else rule.operating_point.rule,
+                "unchanged" if name in found.kept else rule.operating_point.rule,
             )
         )
     return f"{table(rows)}\nModel:  {found.model}"

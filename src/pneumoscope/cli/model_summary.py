@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _NAMES = 100, 15
 _MORE = "--json prints the complete metadata, --verify checks the file."
-_KINDS = {"rules": "not a radiograph", "look": "turned", "features": "unlike the training images"}
+_KINDS = {"rules": "not a radiograph", "look": "rotated", "features": "unlike the training images"}
 
 
 def summary_text(bundle: Bundle) -> str:
@@ -139,7 +139,7 @@ def _how_good(info: ModelInfo) -> str:
     ]
     if not numbers:
         return "not stated in the file; measure it on your images with pneumoscope evaluate"
-    part = {"val": "the validation images, which also chose the threshold"}
+    part = {"val": "the validation images, which were also used to choose the threshold"}
     where = part.get(str(achieved.get("part")), "the images it was fitted on")
     return f"{', '.join(numbers)} at the decision threshold, on {where}"
 

@@ -240,7 +240,7 @@ def _groups(found: Evaluation) -> list[str]:
 
 
 def _baselines(found: Evaluation) -> list[str]:
-    rows = [("without looking at the lungs", "accuracy", "AUC", "fitted on")]
+    rows = [("baseline, ignoring the lungs", "accuracy", "AUC", "fitted on")]
     rows += [
         (item.name, item.accuracy.with_range(), item.auc.with_range(), item.fitted_on)
         for item in found.baselines

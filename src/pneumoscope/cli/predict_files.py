@@ -41,7 +41,7 @@ def _with_evidence(
             predictor, found, args.evidence, content=content or None, of=args.evidence_of
         )
     except ImageError as fault:  # it was deleted since; the result remains valid
-        reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
+        reasons = (*found.reasons, f"the evidence cannot be drawn: {fault}")
         return dataclasses.replace(found, reasons=reasons)
 
 

@@ -73,15 +73,16 @@ def add_to(verbs: Verbs) -> None:
     )  # fmt: skip
     search(
         "--confirm", type=int, default=3, metavar="N",
-        help="number of additional seeds for the best and the base recipe (default: 3)",
+        help="number of additional seeds for the best recipe and for the recipe that the search "
+        "started from (default: 3)",
     )  # fmt: skip
     search(
         "--name", metavar="NAME", help="name of the search in --storage (default: that of --out)"
     )
     search(
         "--heartbeat", type=int, default=60, metavar="SECONDS",
-        help="seconds between the heartbeats of a worker; the trial of a worker that is silent for "
-        "twice this time is given to another (default: 60)",
+        help="seconds between the heartbeats of a worker; without a heartbeat for twice this time, "
+        "its trial is assigned to another worker (default: 60)",
     )  # fmt: skip
     search(
         "--sampler-seed",

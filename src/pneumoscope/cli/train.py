@@ -304,7 +304,7 @@ _TOLD = {
 
 def _print_new_patients(found: NewPatients) -> None:
     """Print the expected performance on new patients."""
-    print(f"New patients, {len(found.groups)} groups by {found.by} in turn:")
+    print(f"New patients: {len(found.groups)} groups by {found.by}, held out in turn")
     for group in found.groups:
         text = ", ".join(
             f"{name} {group.found.numbers[key].text()}"

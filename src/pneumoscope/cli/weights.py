@@ -33,7 +33,7 @@ def add_to(verbs: Verbs) -> None:
         about="Download weights into the weights folder.",
         example="pneumoscope weights pull timm:resnet18.a1_in1k",
     )
-    pull.add_argument("names", nargs="+", metavar="NAME", help="a model name, as for --model")
+    pull.add_argument("names", nargs="+", metavar="NAME", help="a network, as for train --model")
     verify = add_verb(
         actions,
         "verify",
@@ -55,7 +55,7 @@ def add_to(verbs: Verbs) -> None:
         about="Copy weights and their weights.json into a folder for another machine.",
         example="pneumoscope weights pack timm:resnet18.a1_in1k --to usb/weights",
     )
-    pack.add_argument("names", nargs="+", metavar="NAME", help="a model name, as for --model")
+    pack.add_argument("names", nargs="+", metavar="NAME", help="a network, as for train --model")
     pack.add_argument("--to", type=Path, required=True, metavar="DIR", help="target folder")
 
 

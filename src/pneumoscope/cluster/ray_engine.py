@@ -90,7 +90,7 @@ class RayEngine:
         return [self._event(each) for each in done]
 
     def close(self) -> None:
-        """Disconnect from the cluster; its actors end, and so does a cluster started by us."""
+        """End the actors and disconnect; a cluster that was started for this run ends as well."""
         self._ray.shutdown()
 
     def _event(self, reference: Any) -> Event:

@@ -1,4 +1,4 @@
-"""Statistics of how images were acquired and stored, and clusters of images alike in them."""
+"""Statistics of how images were acquired and stored, and clusters of similar images."""
 
 from __future__ import annotations
 

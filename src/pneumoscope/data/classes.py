@@ -143,10 +143,10 @@ def _group(
     guessed, negative = _guessed(Counter(known))
     if len(known) > 2 and negative and len(guessed) == len(known) - 1:
         return tuple(sorted(guessed)), ""
-    verb, them = ("is", "it") if len(known) <= 2 else ("are", "them, such as CLASS,CLASS")
+    choice = "one of them" if len(known) <= 2 else "one or several of them, such as CLASS,CLASS"
     raise DataError(
-        f"{data}: which of {' and '.join(sorted(known))} {verb} the finding? Set `positive` to "
-        f"{them}.{more}"
+        f"{data}: the positive class of {' and '.join(sorted(known))} is unknown; set `positive` "
+        f"to {choice}.{more}"
     )
 
 

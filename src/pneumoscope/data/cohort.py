@@ -1,4 +1,4 @@
-"""Cohorts: images with their patients, parts, copies and relation to a reader's training.
+"""Cohorts: images with their patients, sets, copies and relation to a reader's training.
 
 Training, evaluation, comparison, recalibration and inspection need the same information about
 images: the part of each, which of them belong together, and whether a reader was trained on them. A
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pneumoscope.runs import RunFolder
 
 ALL = "all"
-"""The name of all rows, regardless of their part."""
+"""The name of all rows, regardless of their set."""
 
 _HEAVIEST = {UNUSED: 0, "train": 1, "val": 2, "test": 3}
 
@@ -59,7 +59,7 @@ class Origin:
     names: frozenset[str] = frozenset()
 
     def part(self, sha256: str) -> str:
-        """Return the part of a file, or an empty string if it is not among these images."""
+        """Return the set of a file, or an empty string if it is not among these images."""
         return self.part_of.get(sha256[: self.digits], "")
 
     @classmethod
@@ -155,7 +155,7 @@ class Cohort:
 
     @classmethod
     def of(cls, catalog: Catalog, origin: Origin | None = None) -> Cohort:
-        """Return a catalog with the parts of a run if most images are the run's, otherwise its own.
+        """Return a catalog with the sets of a run if most images are the run's, otherwise its own.
 
         Args:
             catalog: The images.
@@ -182,7 +182,7 @@ class Cohort:
 
     @property
     def groups(self) -> list[int]:
-        """The group number of each row: rows of a patient or picture, which belong to one part."""
+        """The group number of each row: rows of a patient or picture, which belong to one set."""
         return groups_of(self.catalog, self.copies)
 
     @property
@@ -193,7 +193,7 @@ class Cohort:
 
     @property
     def crossing(self) -> tuple[Shared, ...]:
-        """The groups in more than one part; none in a valid split."""
+        """The groups in more than one set; none in a valid split."""
         return shared_between_parts(self.split.parts, self.groups)
 
     def rows(self, part: str) -> list[int]:
@@ -201,7 +201,7 @@ class Cohort:
         return list(range(len(self))) if part == ALL else self.split.rows(part)
 
     def too_few(self, part: str) -> str:
-        """Return why a part has too few images for decisions; empty if it has enough or none."""
+        """Return why a set has too few images for decisions; empty if it has enough or none."""
         entries = self.catalog.select(self.rows(part)).entries
         labels = Counter(entry.label for entry in entries)
         if not entries or enough_to_decide(list(labels.elements()), self.catalog.classes):
@@ -230,7 +230,7 @@ class Cohort:
         )
 
     def part(self, name: str | None) -> tuple[str, Cohort]:
-        """Return the name and the images of a part; by default ``test``, if present.
+        """Return the name and the images of a set; by default ``test``, if present.
 
         Raises:
             OptionError: The part does not exist.

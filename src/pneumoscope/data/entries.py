@@ -8,7 +8,7 @@ from typing import Any
 from pneumoscope.data.patients import Patient
 
 PARTS = ("train", "val", "test")
-"""The parts of a data set, in order."""
+"""The sets of a data set, in order."""
 
 
 @dataclass(frozen=True, slots=True)

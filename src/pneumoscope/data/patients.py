@@ -224,7 +224,7 @@ class PatientPattern:
         if not pattern.groups or (names and "patient" not in names):
             raise OptionError(
                 option,
-                must="a pattern with the patient in round brackets, or in (?P<patient>…)",
+                must="a pattern with the patient in parentheses, or in (?P<patient>…)",
                 was=self.text,
                 hint=r"For p0017_2.png try 'p(\d+)_'.",
             )

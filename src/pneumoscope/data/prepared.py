@@ -1,4 +1,4 @@
-"""The input of training: images, their pixels and their parts."""
+"""The input of training: images, their pixels and their sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedData:
-    """A catalog of readable images with their pixels and parts.
+    """A catalog of readable images with their pixels and sets.
 
     Attributes:
         catalog: The images.
@@ -36,12 +36,12 @@ class PreparedData:
 
     @property
     def cohort(self) -> Cohort:
-        """The images with their patients, parts and copies."""
+        """The images with their patients, sets and copies."""
         return Cohort(self.catalog, self.split, copies=self.copies)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over paths, contents, labels and parts, in order."""
+        """SHA-256 over paths, contents, labels and sets, in order."""
         digest = hashlib.sha256()
         for part in (*PARTS, UNUSED):
             digest.update(part.encode())

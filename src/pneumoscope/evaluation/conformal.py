@@ -160,7 +160,7 @@ def _fault(conformal: Conformal, scores: Scores, threshold: float) -> str:
     if conformal.level < smallest - 1e-12:
         return (
             f"with {min(counts)} validation images of a class, levels below 1 / ({min(counts)} "
-            f"+ 1) make that class always possible; {_rates(scores, threshold)}; {sense}"
+            f"+ 1) make that class plausible for every image; {_rates(scores, threshold)}; {sense}"
         )
     if not _set_aside(conformal, scores, threshold).any():
         return f"no image would be set aside; {_rates(scores, threshold)}; {sense}"

@@ -171,7 +171,7 @@ class NewPatients:
     Attributes:
         by: Kind of groups: ``series``, ``blocks``, ``acquisition`` or a column.
         rule: Rule that chooses thresholds.
-        share: Share of groups in which decisions must reach their targets; 1 is the worst case.
+        share: Share of the groups for which decisions are chosen; 1 includes the worst.
         nested: Whether decisions for a group only depend on models trained without that group;
             otherwise only the scores of the group itself are excluded.
         groups: The groups.

@@ -105,7 +105,8 @@ def choose_over(rule: Rule, groups: Sequence[Scores], *, share: float = 1.0) -> 
         found = {label: _rates(groups, cuts, label) for label in (1, 0)}
         if not (len(found[1]) and len(found[0])):
             raise DataError(
-                f"an operating point over groups needs one with {FEWEST} images of each class."
+                f"an operating point over groups requires groups with at least {FEWEST} images of "
+                "each class."
             )
         threshold = float(cuts[_best(rule, groups, found, share, float(everything.label.mean()))])
     performance = achieved(everything, threshold)
@@ -143,7 +144,7 @@ def _best(
     if rule.kind == "specificity":
         kept = _served(1 - found[0], share) >= rule.value - _SLACK
         if not kept.any():
-            raise DataError(f"{rule} cannot be reached in this number of groups.")
+            raise DataError(f"{rule} cannot be reached in the required number of groups.")
         return _last(kept)
     whole = [
         place
@@ -151,7 +152,9 @@ def _best(
         if min(np.bincount(group.label, minlength=2)) >= FEWEST
     ]
     if not whole:
-        raise DataError(f"{rule} over groups needs one with {FEWEST} images of each class.")
+        raise DataError(
+            f"{rule} over groups requires a group with at least {FEWEST} images of each class."
+        )
     of_class = {
         label: [
             place for place, group in enumerate(groups) if (group.label == label).sum() >= FEWEST
@@ -205,7 +208,10 @@ def calibrate_over(
         return _classes_over(groups, everything.classes, method=method, share=share)
     useful = [group for group in groups if min(np.bincount(group.label, minlength=2)) >= FEWEST]
     if not useful:
-        raise DataError(f"a calibration over groups needs one with {FEWEST} images of each class.")
+        raise DataError(
+            f"a calibration over groups requires a group with at least {FEWEST} images of each "
+            "class."
+        )
     if not all(np.isfinite(group.logit).all() for group in useful):
         raise DataError("a calibration needs finite logits; some are infinite.")
     least = []

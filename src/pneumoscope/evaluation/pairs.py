@@ -92,7 +92,7 @@ class Pair:
         if self.auc_p_holm is None or area.low is None or area.high is None:
             return (
                 f"The AUC of {first} minus that of {second} is {area.value:+.4f}; there are too "
-                "few patients to say whether that is more than chance."
+                "few patients to test whether this difference is significant."
             )
         how = f"{_p_text(self.auc_p_holm)}{_CORRECTED if self.pairs > 1 else ''}"
         if self.apart:

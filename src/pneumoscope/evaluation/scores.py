@@ -224,7 +224,7 @@ class Scores:
 
 
 _EXPECTED = (
-    f"expected are the columns {', '.join(COLUMNS)} (path, patient, and one of the last two may be "
+    f"expected columns: {', '.join(COLUMNS)} (path, patient, and one of the last two may be "
     "missing)"
 )
 

@@ -239,7 +239,7 @@ class WebLink(Link):
         stored = {
             str(one.ReferencedSOPInstanceUID) for one in answer.get("ReferencedSOPSequence", [])
         }
-        return "" if str(data.SOPInstanceUID) in stored else "the answer does not name the object"
+        return "" if str(data.SOPInstanceUID) in stored else "the response does not list the object"
 
     def has(self, data: Dataset) -> bool | None:
         """Return whether the destination has an object; None if unknown."""
@@ -254,7 +254,7 @@ class WebLink(Link):
             code = fault.response.status_code if fault.response is not None else 0
             if code in _NO_SEARCH:
                 return None
-            raise ConnectionError(f"it cannot be queried (HTTP {code})") from fault
+            raise ConnectionError(f"the destination cannot be queried (HTTP {code})") from fault
         except RequestException as fault:
             raise ConnectionError(type(fault).__name__) from fault
         return bool(found)

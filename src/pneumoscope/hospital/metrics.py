@@ -32,14 +32,14 @@ class QueueCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         images = GaugeMetricFamily(
-            "pneumoscope_node_images", "Images by state of their reading", labels=["state"]
+            "pneumoscope_node_images", "Images by processing state", labels=["state"]
         )
         for state, count in self._queue.figures()["images"].items():
             images.add_metric([state], count)
         yield images
         deliveries = GaugeMetricFamily(
             "pneumoscope_node_deliveries",
-            "Objects by destination and state of their delivery",
+            "Objects by destination and delivery state",
             labels=["destination", "state"],
         )
         for destination, state, count in self._queue.by_destination():
@@ -48,7 +48,9 @@ class QueueCollector(Collector):
         received, read = self._queue.recent(RATE_SECONDS)
         minutes = RATE_SECONDS / 60
         rate = GaugeMetricFamily(
-            "pneumoscope_node_images_per_minute", "In the last ten minutes", labels=["what"]
+            "pneumoscope_node_images_per_minute",
+            "Images per minute in the last ten minutes",
+            labels=["what"],
         )
         rate.add_metric(["received"], received / minutes)
         rate.add_metric(["read"], read / minutes)

@@ -88,7 +88,7 @@ def objects_of(
             if outline:
                 outlined = _outline(header, content, found, predictor, made=made)
         except ImageError as fault:  # the file has changed since; the result remains valid
-            reasons = (*found.reasons, f"its evidence cannot be drawn: {fault}")
+            reasons = (*found.reasons, f"the evidence cannot be drawn: {fault}")
             found = dataclasses.replace(found, reasons=reasons)
     info = predictor.info
     document = report(header, found, device, info=info, made=made, institution=institution)

@@ -143,7 +143,7 @@ class WebSource(Source):
                 media_types=(("application/dicom", "*"),),
             )
         except (RequestException, ValueError) as fault:
-            raise ConnectionError(f"the archive does not provide it ({fault})") from fault
+            raise ConnectionError(f"the archive does not provide the image ({fault})") from fault
         out = BytesIO()
         found.save_as(out, enforce_file_format=True)
         return out.getvalue()
@@ -224,7 +224,7 @@ class DicomSource(Source):
         content = self._arrived.pop(place.instance, None)
         if content is None:
             code = f"0x{int(last.Status):04X}" if last else "none"
-            raise ConnectionError(f"the archive does not send it (status {code})")
+            raise ConnectionError(f"the archive does not send the image (status {code})")
         return content
 
     def close(self) -> None:

@@ -207,7 +207,12 @@ def _known(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     known = {one.name: one for one in fields(kind)}
     for name in values:
         if name not in known:
-            raise OptionError("a setting", must="known", was=name, hint=nearest(str(name), known))
+            raise OptionError(
+                "a setting",
+                must=f"one of {', '.join(known)}",
+                was=name,
+                hint=nearest(str(name), known),
+            )
     for name, one in known.items():
         needed = one.default is MISSING and one.default_factory is MISSING
         if needed and name not in values:

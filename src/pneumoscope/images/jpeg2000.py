@@ -91,7 +91,7 @@ def _first_tile_part(data: bytes, begin: int, end: int) -> int:
         if marker < 0xFF00 or length < 2:
             raise CutError("its main header is damaged")
         at += 2 + length
-    raise CutError("no pixels in it")
+    raise CutError("it contains no pixels")
 
 
 def _check_tile_parts(data: bytes, at: int, end: int, tiles: int) -> int:
@@ -148,4 +148,4 @@ def codestream_in(data: bytes) -> tuple[int, int]:
         if kind == b"jp2c":
             return at + head, end
         at = end
-    raise CutError("no codestream in it")
+    raise CutError("it contains no codestream")

@@ -80,6 +80,6 @@ def check_size(width: int, height: int, *, name: str, bytes_per_pixel: int = 1) 
     if pixels > MAX_PIXELS or pixels * bytes_per_pixel > MAX_DECODED_BYTES:
         limit = min(MAX_PIXELS, MAX_DECODED_BYTES // bytes_per_pixel)
         raise ImageTooLargeError(
-            f"{name}: its header claims {width:,} x {height:,} pixels, more than any radiograph "
-            f"has ({limit:,} at most of this kind); not decoded."
+            f"{name}: its header declares {width:,} x {height:,} pixels, more than the limit "
+            f"of {limit:,} for images of this kind; not decoded."
         )

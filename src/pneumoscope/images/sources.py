@@ -163,10 +163,10 @@ def _content(read: Callable[[int], object]) -> bytes:
     except (OSError, ValueError, TypeError) as fault:  # ValueError: it is closed
         raise ImageError(f"the file object cannot be read ({fault}).") from fault
     if isinstance(data, str):
-        raise ImageError('the file object gives text; open the file in binary mode ("rb").')
+        raise ImageError('the file object returns text; open the file in binary mode ("rb").')
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(
-            f"the file object gives {type(data).__name__} instead of bytes; is it non-blocking?"
+            f"the file object returns {type(data).__name__} instead of bytes; is it non-blocking?"
         )
     if len(data) > MAX_BYTES:
         raise ImageTooLargeError(

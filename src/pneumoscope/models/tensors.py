@@ -38,8 +38,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = _safetensors(path) if is_safetensors else _checkpoint(path)
     except pickle.UnpicklingError as fault:
         raise WeightsError(
-            f"{path}: contains more than tensors, which could execute code. Convert it to "
-            "safetensors on a machine where you trust it."
+            f"{path}: contains objects other than tensors, which could execute code. If you "
+            "trust the file, convert it to safetensors."
         ) from fault
     except Exception as fault:  # any exception caused by a damaged file
         raise WeightsError(

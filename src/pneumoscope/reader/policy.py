@@ -100,7 +100,7 @@ class DecisionPolicy:
 
     @property
     def threshold(self) -> float:
-        """The probability of the positive group at or above which it is concluded."""
+        """The decision threshold for the probability of the positive group."""
         return self.operating_point.threshold
 
     @property

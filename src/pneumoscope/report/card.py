@@ -1,8 +1,7 @@
 """The model card of a run, in the sections of Mitchell and others (FAT* 2019).
 
-What the software knows it writes; what only a person can know is marked, so that an empty place is
-seen and not mistaken for a statement. The card's text is ``templates/card.md``,
-that of several findings ``templates/findings_card.md``.
+Fields that the software cannot fill in are marked. The template is ``templates/card.md``, or
+``templates/findings_card.md`` for several findings.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pneumoscope.report.words import CLASS_NAMES, NAMES, images_of
 from pneumoscope.runs import RunFolder, write_text
 
 PERSON: Final = "[to be filled in by a person]"
-"""Marks what the software cannot know."""
+"""Marks fields that the software cannot fill in."""
 
 SECTIONS: Final = (
     "Model details",

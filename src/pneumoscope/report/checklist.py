@@ -22,10 +22,10 @@ class Item:
     Attributes:
         number: Its number in the standard.
         section: The part of the paper that it belongs to.
-        topic: What it asks for, in our words.
-        text: What the software answers; in the standard with names in braces, which are facts of a
-            run. Empty if it knows nothing.
-        person: What is left for a person; empty if nothing is.
+        topic: Its subject, abbreviated.
+        text: The answer of the software; in the standard with names of facts of a run in braces.
+            Empty if there is none.
+        person: What a person must add; empty if nothing.
     """
 
     number: str
@@ -54,9 +54,9 @@ class Checklist:
     Attributes:
         standard: Its short name: ``tripod-ai`` or ``claim``.
         title: Its name.
-        source: Where it stands.
+        source: Its publication.
         items: All items, in order.
-        run: The run that filled it; empty if none did.
+        run: The run from which it was filled in; empty if none.
     """
 
     standard: str
@@ -105,7 +105,7 @@ def fill(facts: RunFacts, standard: str) -> Checklist:
     """Fill in a standard from a run.
 
     Args:
-        facts: What stands in the files of the run.
+        facts: The facts of the run.
         standard: ``tripod-ai`` or ``claim``.
 
     Raises:

@@ -24,11 +24,11 @@ from pneumoscope.report.words import PARTS, facts_of, images_of
 def class_sections(
     found: Evaluation, scores: Scores, canvas: Canvas, *, brief: bool = False
 ) -> list[Section]:
-    """Return the sections about each class; none for a reader of two.
+    """Return the sections about each class; none for a reader of two classes.
 
     Args:
         found: The evaluation.
-        scores: What the reader said of each image, or of each study or patient.
+        scores: Scores of the images, or of the studies or patients.
         canvas: Takes the files of figures and tables.
         brief: The main numbers and figures alone.
     """
@@ -41,7 +41,7 @@ def class_sections(
 
 
 def classes_held(found: Evaluation) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the names of the classes and how many images each has."""
+    """Return the names of the classes and their numbers of images."""
     if found.by_class is not None:
         return found.by_class.labels.names, found.by_class.counts
     (tn, fp), (fn, tp) = found.confusion
@@ -54,7 +54,7 @@ def class_rows(own: ClassNumbers) -> list[tuple[str, int, Mapping[str, Estimate]
 
 
 def set_rows(sets: SetNumbers) -> tuple[tuple[str, str], ...]:
-    """Return what is concluded and how often the true class is possible, a row a share."""
+    """Return the shares of each conclusion and the coverage, one row each."""
     names = read_yaml("names.yaml")["conclusions"]
     return tuple((title, getattr(sets, key).percent()) for key, title in names.items())
 
@@ -90,7 +90,7 @@ def _probabilities(own: ClassNumbers, scores: Scores, canvas: Canvas) -> Iterato
 
 
 def findings_section(found: FindingsEvaluation, canvas: Canvas, *, name: str = "") -> Section:
-    """Return the section on the numbers of each finding of a set of images.
+    """Return the section on the metrics of each finding on a set of images.
 
     Args:
         found: The evaluation.

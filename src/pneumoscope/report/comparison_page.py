@@ -31,15 +31,15 @@ _PAGE = "report.html"
 
 SHOWN = 8
 ALIKE = 1e-12
-"""Below this standard deviation runs are alike to the last digit."""
+"""The standard deviation up to which runs count as equal."""
 
 _COMPARED = ("auc", "accuracy", "sensitivity", "specificity", "average_precision", "brier", "ece")
 
 REPORT_SPREAD: Spread = (0.81, 0.87, "student report")
-"""What the student report saw from run to run on the 624 test images of the public data set."""
+"""Accuracies between runs in the student report, on the 624 test images of the public data set."""
 
 REPORT_NETWORK = "seed-cnn"
-"""The network that it saw this of."""
+"""The network of these runs."""
 
 
 def write_comparison_page(
@@ -131,7 +131,7 @@ def _numbers(found: Comparison, short: Mapping[str, str], canvas: Canvas) -> Sec
 def class_comparison_sections(
     found: Comparison, short: Mapping[str, str], canvas: Canvas
 ) -> list[Section]:
-    """Return the sections about each class; none where readers know two, or different ones.
+    """Return the sections about each class; none for two classes, or if the classes differ.
 
     Args:
         found: The comparison.
@@ -147,7 +147,7 @@ def class_comparison_sections(
         for pair in own.pairs
         for name, one in zip(names, pair.by_class, strict=True)
     ]
-    titles = [f"{short[pair.first]} less {short[pair.second]}" for pair in own.pairs]
+    titles = [f"{short[pair.first]} minus {short[pair.second]}" for pair in own.pairs]
     overall = tuple(
         (CLASS_NAMES[key], *(pair.overall[key].signed() for pair in own.pairs))
         for key in own.pairs[0].overall
@@ -177,7 +177,7 @@ def spread_text(known: Spread | None, network: str) -> str:
 
 
 def _seeds(found: Comparison, canvas: Canvas, known: Spread | None) -> Iterator[Section]:
-    """Yield the spread of runs of one recipe, for two such readers."""
+    """Yield the variation between runs of one recipe, if there are at least two."""
     if not found.seeds:
         return
     rows = [

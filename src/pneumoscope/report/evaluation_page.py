@@ -45,7 +45,7 @@ def write_evaluation_page(
     Args:
         folder: Where they go; made if it is missing.
         found: The evaluation.
-        scores: What the reader said of each image, or of each study or patient; not needed of
+        scores: Scores of the images, or of the studies or patients; not needed of
             several findings.
         info: What the model says of itself; None for scores of others.
         pictures: Where the images are, for the sheet of mistakes.

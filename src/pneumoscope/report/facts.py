@@ -24,7 +24,7 @@ from pneumoscope.report.rendering import environment, texts
 from pneumoscope.report.words import NAMES, calibration_words, facts_of, images_of
 from pneumoscope.runs import RunFolder, rows_of
 
-PARTS: Final = {**words.PARTS, "unused": "set aside"}
+PARTS: Final = {**words.PARTS, "unused": "unused"}
 _ANY_FINDING: Final = {NEGATIVE: "without any finding", POSITIVE: "with a finding"}
 _EVALUATED: Final = {"test": "the test images", "val": "the validation images"}
 
@@ -44,7 +44,7 @@ class RunFacts:
         patients: Patients of each part; empty where the patients are not known.
         modes: The kinds of pixels, with their number.
         draws_evidence: Whether the model shows where a conclusion comes from.
-        new_patients: What to expect on new patients; None where no groups were held out.
+        new_patients: Expected performance on new patients; None if no groups were held out.
     """
 
     root: Path
@@ -75,8 +75,8 @@ class RunFacts:
         ]
         if missing:
             raise DataError(
-                f"{root}: no finished run (no {', '.join(missing)} in it); "
-                "`train(DATA, out=DIR)` writes one."
+                f"{root}: not a finished run ({', '.join(missing)} missing); create one with "
+                "`train(DATA, out=DIR)`."
             )
         bundle = open_bundle(run.model)
         try:
@@ -126,7 +126,7 @@ class RunFacts:
         return [part for part in ("val", "test") if part in {*self.evaluations, *self.findings}]
 
     def say(self, name: str) -> str:
-        """Return a fact as text: a block of ``templates/facts.md``.
+        """Return a fact as text, from a block of ``templates/facts.md``.
 
         For several findings, ``templates/findings_facts.md`` replaces some of them.
         """
@@ -158,7 +158,7 @@ class RunFacts:
         """Describe the images of a part by class."""
         count = self.counts.get(name)
         if not count:
-            return "no images set aside" if name == "unused" else f"no {PARTS[name]} images"
+            return f"no {PARTS[name]} images"
         who = f" of {self.patients[name]:,} patients" if name in self.patients else ""
         names = _ANY_FINDING if self.info.findings else {}
         held = ", ".join(f"{n:,} {names.get(label, label)}" for label, n in count.items())
@@ -204,6 +204,7 @@ def _evaluations(run: RunFolder, read: Callable[[Mapping[str, Any]], _Value]) ->
         return {part: read(values) for part, values in parts.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as fault:
         raise DataError(
-            f"{run.metrics}: cannot be read ({fault!r}); it may be from another version. Write "
-            f"it again with `evaluate({run.root}, DATA, split=test)`, and the same with val."
+            f"{run.metrics}: cannot be read ({fault!r}); it may be from another version. Recreate "
+            f"it with `evaluate({run.root}, DATA, split=test)` and "
+            f"`evaluate({run.root}, DATA, split=val)`."
         ) from fault

@@ -1,4 +1,4 @@
-"""What to expect on new patients: the section of a page, and the text of a card."""
+"""Expected performance on new patients: the section of a page, and the text of a card."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def new_patients_section(found: NewPatients, canvas: Canvas) -> Section:
 
 
 def card_lines(found: NewPatients) -> list[str]:
-    """Return what a card says of new patients, as lines of text."""
+    """Return the lines of a card about new patients."""
     numbers = [
         f"{_NAMES[name]}: {own.mean.with_range()} ({level_text(found.level)} "
         f"interval of the mean); {_words('range', own=own)}"
@@ -45,5 +45,5 @@ def card_lines(found: NewPatients) -> list[str]:
 
 
 def _words(kind: str, **facts: object) -> str:
-    """Return how groups were judged, or how a number varies from group to group."""
+    """Return a text about the evaluation of the groups, or about the range of a metric."""
     return text_of("sections.yaml", f"new_patients_{kind}", "text", facts)

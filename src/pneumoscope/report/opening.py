@@ -1,4 +1,4 @@
-"""The opening of a page about an evaluation: what was asked, what was found, what to know."""
+"""The opening of a page about an evaluation: question, answer and caveats."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Judged: TypeAlias = Evaluation | FindingsEvaluation
 """An evaluation of a reader of classes, or of several findings."""
 
 SHOWN_CAVEATS = 3
-"""So many are shown, and all grave ones."""
+"""The maximum number of caveats shown, unless more are severe."""
 
 _MEANS = ("macro_auc", "macro_sensitivity", "macro_specificity")
-_ALWAYS = {"other-hospitals", "labels"}  # notes that hold of any evaluation
+_ALWAYS = {"other-hospitals", "labels"}  # notes that apply to any evaluation
 
 
 def opening_of(
@@ -69,12 +69,12 @@ def opening_of(
 
 
 def words_of(kind: str, *, generated: bool = False, **facts: object) -> dict[str, Any]:
-    """Return the words that a page begins with, with its three gravest caveats.
+    """Return the opening texts of a page, with its three most severe caveats.
 
     Args:
         kind: The key of the page in ``pages.yaml``.
         generated: Whether the images were drawn by this package.
-        facts: What the words are filled in with.
+        facts: The variables of the texts.
     """
     words = texts("pages.yaml", kind, **facts)
     known = words.pop("caveats", "").split("\n\n")[:SHOWN_CAVEATS]
@@ -84,7 +84,7 @@ def words_of(kind: str, *, generated: bool = False, **facts: object) -> dict[str
 def headline(found: Evaluation) -> tuple[Statement, ...]:
     """Return the four main metrics, of the decision as deployed if images are set aside.
 
-    ``decision_rows`` has those of the threshold alone beside them.
+    ``decision_rows`` also has those of the threshold alone.
     """
     note = f"at probability ≥ {found.threshold.value:.3g}"
     if found.policy is None or not sets_aside(found):

@@ -42,7 +42,7 @@ def outcome_sections(
 
     Args:
         found: The evaluation.
-        scores: What the reader said of each image, or of each study or patient.
+        scores: Scores of the images, or of the studies or patients.
         canvas: Takes the files of figures and tables.
         pictures: Where the images are; None leaves the sheet of mistakes out.
         brief: The decision, the main numbers and the main figures alone.

@@ -1,8 +1,8 @@
 """Self-contained HTML pages.
 
-The page is a single file. It loads nothing from outside and runs no script; a content security
-policy in its head holds the browser to both. What is handed in is text and is escaped; the one
-exception is `Panel.svg`, which is markup that `pneumoscope.report.save` returned.
+The page is a single file. It loads nothing from outside and runs no script, which a content
+security policy enforces. All texts are escaped, except `Panel.svg`, which is markup returned by
+`pneumoscope.report.save`.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ class Panel:
         kinds = {"svg": self.svg, "pictures": self.pictures, "instead": self.instead}
         given = [name for name, value in kinds.items() if value]
         if len(given) != 1:
-            must = "given svg, pictures or instead, one of them"
+            must = "given exactly one of svg, pictures and instead"
             raise OptionError(f"Panel {self.title!r}", must=must, was=given or "none")
         if self.svg and not self.svg.startswith("<svg"):
             must = "given an svg that begins with <svg"
-            hint = "Pass what pneumoscope.report.save() returned."
+            hint = "Pass the return value of pneumoscope.report.save()."
             raise OptionError(f"Panel {self.title!r}", must=must, was=self.svg[:20], hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""Images for a page, with evidence if the reader has any, and the section of wrong conclusions."""
+"""Images for a page, with evidence if the reader provides it, and the section of errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Pictures:
 
     @property
     def reader(self) -> ModelInfo | None:
-        """The reader whose evidence stands below each image; None if none is drawn."""
+        """The reader whose evidence is drawn below each image; None if none is drawn."""
         draws = self.predictor is not None and self.predictor.draws_evidence
         return self.predictor.info if self.predictor and draws else None
 
@@ -114,7 +114,7 @@ def mistakes(
 
     Args:
         found: The evaluation.
-        scores: What the reader said of each image.
+        scores: Scores of the images.
         canvas: Takes the files of the sheet and the table.
         pictures: Where the images are; None leaves the sheet out.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 UNIT_TICKS: Final = (0, 0.2, 0.4, 0.6, 0.8, 1)
 """Of an axis of shares or probabilities."""
 DASHES: Final = ("-", "--", "-.", ":")
-"""Lines that are told apart without colour, too."""
+"""Line styles that can be distinguished without colour."""
 SQUARE_IN: Final = (4.6, 4.5)
 """Width and height of a figure that is a square with its labels, in inches."""
 

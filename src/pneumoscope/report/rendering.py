@@ -1,4 +1,4 @@
-"""The words of pages, cards and checklists: templates, and texts with facts filled in."""
+"""Texts of pages, cards and checklists: templates and their variables."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def environment() -> Environment:
 
 
 def texts(file: str, entry: str, **facts: object) -> dict[str, str]:
-    """Return the texts of an entry of a YAML file of this package, with facts filled in.
+    """Return the texts of an entry of a YAML file of this package, with variables filled in.
 
     White space does not count; empty lines separate paragraphs.
 

@@ -48,7 +48,7 @@ def write_run_report(
         data: Its images.
         judged: The evaluation on validation images and, last, on test images if there are any,
             each with the scores behind it; of several findings without.
-        new_patients: What to expect on new patients; None where no groups were held out.
+        new_patients: Expected performance on new patients; None if no groups were held out.
 
     Raises:
         OutputError: They cannot be written.
@@ -125,7 +125,7 @@ def _learning(canvas: Canvas, log: list[Epoch], recipe: Recipe, facts: dict[str,
 
 def _data(data: PreparedData, canvas: Canvas) -> Section:
     catalog, split = data.catalog, data.split
-    shown = {**PARTS, UNUSED: "set aside"}
+    shown = {**PARTS, UNUSED: "unused"}
     named = [
         (shown[part], entry.label)
         for part in shown
@@ -134,7 +134,7 @@ def _data(data: PreparedData, canvas: Canvas) -> Section:
     return canvas.section(
         "training_data",
         figures={"classes": class_counts_of(*zip(*named, strict=True))},
-        set_aside=len(split.rows(UNUSED)),
+        unused=len(split.rows(UNUSED)),
         unreadable=len(catalog.unreadable),
     )
 

@@ -198,7 +198,7 @@ def _part(runs: Runs, part: str, canvas: Canvas, facts: dict[str, Any]) -> Secti
 
 
 def _name(key: str, *, findings: bool) -> str:
-    """Return what a number is called in a table."""
+    """Return the displayed name of a metric in a table."""
     if key.startswith(_OF_A_CLASS):
         rest = "" if findings else " against the rest"
         return f"AUC of {key.removeprefix(_OF_A_CLASS)}{rest}"

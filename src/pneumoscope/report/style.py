@@ -102,7 +102,14 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
         # Placed once for both files. Without an engine, neither is drawn once more to be placed.
         figure.set_layout_engine(None)
         figure.savefig(svg, format="svg", metadata=undated)
-        figure.savefig(png, format="png", dpi=192, metadata={"Software": None})
+        figure.savefig(
+            png,
+            format="png",
+            dpi=192,
+            metadata={"Software": None},
+            # Half the time of the default level, for files that are a tenth larger.
+            pil_kwargs={"compress_level": 3},
+        )
     # Both are in memory before the first is written: a drawing that fails leaves no half pair.
     for suffix, content in (("svg", svg), ("png", png)):
         with written_whole(folder / f"{name}.{suffix}") as temporary:

@@ -25,11 +25,11 @@ class Numbers(Protocol):
 
 
 PARTS = {"train": "training", "val": "validation", "test": "test"}
-"""What the parts of the data are called in words."""
+"""Displayed names of the sets."""
 
 _WORDS = read_yaml("names.yaml")
 NAMES, CLASS_NAMES, FINDINGS_NAMES = (_WORDS[kind] for kind in ("metrics", "classes", "findings"))
-"""What metrics are called, those over all classes, and the means over several findings."""
+"""Displayed names of metrics, of those over all classes, and of means over several findings."""
 
 _GROUP_CHARACTERS = 24
 
@@ -57,7 +57,7 @@ def short_pair(labels: LabelSpace) -> tuple[str, str]:
 
 
 def facts_of(found: Evaluation) -> dict[str, object]:
-    """Return what texts about an evaluation are filled in with."""
+    """Return the variables of texts about an evaluation."""
     return {
         "found": found,
         "images": images_of(found),
@@ -69,7 +69,7 @@ def facts_of(found: Evaluation) -> dict[str, object]:
 
 
 def name_of(key: str, names: Mapping[str, str] = NAMES) -> str:
-    """Return what a number is called."""
+    """Return the displayed name of a metric."""
     return names.get(key, key.replace("_", " ").capitalize())
 
 
@@ -80,8 +80,8 @@ def statements_of(
 
     Args:
         numbers: The metrics.
-        notes: Which of them, with the condition under which each holds.
-        names: What they are called.
+        notes: The metrics to show, with a note on the conditions of each.
+        names: Their displayed names.
     """
     return tuple(
         Statement(name_of(key, names), numbers[key].with_range(), numbers[key].n, note)

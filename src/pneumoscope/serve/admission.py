@@ -58,7 +58,7 @@ class Admission:
 
     @contextmanager
     def place(self, client: str) -> Iterator[None]:
-        """Hold a place for a request.
+        """Reserve a place for a request.
 
         Args:
             client: Identifier of the client, such as an address.

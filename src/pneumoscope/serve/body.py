@@ -70,9 +70,10 @@ def _file_of_form(body: bytes, content_type: str) -> Upload:
     except FormParserError as fault:
         raise BodyError(400, f"the form cannot be read ({fault})") from fault
     files = [part for part in parts.found if part.is_file]
-    if not parts.whole or len(files) != 1:
-        count = len(files) if parts.whole else "no end after"
-        raise BodyError(400, f"the form must contain one file, got {count}")
+    if not parts.whole:
+        raise BodyError(400, "the form is incomplete: its end boundary is missing")
+    if len(files) != 1:
+        raise BodyError(400, f"the form must contain one file, got {len(files)}")
     name = parse_options_header(files[0].disposition)[1].get(b"filename", b"")
     if not files[0].content:
         raise BodyError(400, "the file of the form is empty")

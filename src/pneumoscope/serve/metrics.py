@@ -47,7 +47,9 @@ class Metrics:
             "Conclusions about each finding, for models of several findings.",
             *("model", "finding", "conclusion"),
         )
-        self._refusals = self._counter("refusals", "Images without a conclusion.", "reason")
+        self._refusals = self._counter(
+            "refusals", "Images that could not be read or assessed.", "reason"
+        )
         self._wait = self._histogram("wait_seconds", "Waiting time from complete body to process.")
         self._decode = self._histogram("decode_seconds", "Decoding an image.")
         self._inference = self._histogram("inference_seconds", "Running the model.")
@@ -55,8 +57,10 @@ class Metrics:
         self._gauge(
             "queue_places", "Maximum number of requests in progress.", lambda: admission.places
         )
-        self._gauge("workers_ready", "Reading processes.", lambda: len(pool.processes))
-        self._gauge("workers_died", "Processes that died and were replaced.", lambda: pool.died)
+        self._gauge("workers_ready", "Ready worker processes.", lambda: len(pool.processes))
+        self._gauge(
+            "workers_died", "Worker processes that died and were replaced.", lambda: pool.died
+        )
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(name, about, labels, namespace=_NAMESPACE, registry=self.registry)
@@ -79,7 +83,7 @@ class Metrics:
         counter.inc()
 
     def refused(self, reason: str) -> None:
-        """Count an image without a conclusion.
+        """Count an image that could not be read or assessed.
 
         Args:
             reason: A fixed word, such as ``too_large``.

@@ -104,14 +104,14 @@ def _get(operation: str, summary: str, schema: str) -> dict[str, Any]:
 
 def _of_model(operation: str, summary: str, schema: str) -> dict[str, Any]:
     found = _get(operation, summary, schema)
-    found["parameters"] = [_path("name", "Of the model.")]
+    found["parameters"] = [_path("name", "The name of the model.")]
     found["responses"]["404"] = _fault("There is no such model.")
     return found
 
 
 def _model_ready() -> dict[str, Any]:
     found = _health("model_ready", "Whether a model is ready")
-    found["parameters"] = [_path("name", "Of the model.")]
+    found["parameters"] = [_path("name", "The name of the model.")]
     found["responses"]["404"] = _fault("There is no such model.")
     return found
 
@@ -161,7 +161,7 @@ def _image_faults() -> dict[str, Any]:
         "400": _fault("No image was sent, or a parameter is invalid."),
         "408": _fault("The body did not arrive in time."),
         "413": _fault("The body is too large."),
-        "422": _fault("The image cannot be read; the detail says why."),
+        "422": _fault("The image cannot be read; the detail states the reason."),
         "429": _fault("The queue is full; try again after Retry-After seconds."),
         "503": _fault("The service is not ready."),
     }
@@ -229,7 +229,7 @@ def _schemas() -> dict[str, Any]:
                     **text,
                     "description": f"A class of the model or a group of them, {UNCERTAIN} or "
                     f"{NOT_ASSESSABLE}; POSITIVE, NEGATIVE or {UNCERTAIN} for a model of several "
-                    f"findings. {ERROR} is answered with 422.",
+                    f"findings. An image that cannot be read gives status 422 instead of {ERROR}.",
                 },
                 "probability": maybe,
                 "logit": maybe,

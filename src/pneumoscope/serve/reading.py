@@ -179,7 +179,7 @@ class Reading:
                 return problem(422, fields["reason"], kind=fields["kind"])
             case "died":
                 self._metrics.refused("died")
-                return problem(503, "the process that read this image ended, twice", retry_after=5)
+                return problem(503, "the process that read this image died twice", retry_after=5)
             case _:
                 self._metrics.refused("failed")
                 _log.error("model_failed", extra={"facts": {"reason": fields["reason"]}})

@@ -100,7 +100,7 @@ def _about(reader: Predictor) -> dict[str, Any]:
 
 
 def _decided(reader: Predictor) -> dict[str, Any]:
-    """Return how a model of classes decides."""
+    """Return the decision rule of a model of classes."""
     info = reader.info
     return {
         "positive": list(info.labels.positive),
@@ -111,7 +111,7 @@ def _decided(reader: Predictor) -> dict[str, Any]:
 
 
 def _findings(info: ModelInfo) -> dict[str, Any]:
-    """Return how a model of several findings decides each of them."""
+    """Return the decision rules of a model of several findings."""
     from pneumoscope.reader.findings import policy_of  # noqa: PLC0415 - for models of findings
 
     none = {"threshold": None, "rule": "", "achieved": None, "uncertain_zone": None}

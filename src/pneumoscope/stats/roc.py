@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roc:
-    """Counts at each of t thresholds, from "none positive" to "all positive".
+    """Counts at each of t thresholds, from no image to all images classified as positive.
 
     Attributes:
         thresholds: Minimum scores of images called positive, [t], decreasing from infinity.
@@ -27,13 +27,13 @@ class Roc:
 
     @property
     def sensitivity(self) -> NDArray[np.float64]:
-        """Share of the positive images called positive, [t]."""
+        """Share of the positive images classified as positive, [t]."""
         found: NDArray[np.float64] = self.true_positives / self.true_positives[-1]
         return found
 
     @property
     def false_positive_rate(self) -> NDArray[np.float64]:
-        """Share of the negative images called positive, [t]."""
+        """Share of the negative images classified as positive, [t]."""
         found: NDArray[np.float64] = self.false_positives / self.false_positives[-1]
         return found
 

@@ -122,8 +122,8 @@ class Answer:
             )
             among = "" if len(known) == 1 else f", the largest of {len(known)} differences"
             return (
-                f"{self.question.ask} {_upper(sentence)}{among}; no difference that {seeds} and "
-                f"{self.patients:,} patients could show."
+                f"{self.question.ask} {_upper(sentence)}{among}; no significant difference with "
+                f"{seeds} and {self.patients:,} patients."
             )
         parts = [
             f"{other.level.label} is {'better' if _value(other) > 0 else 'worse'} than {base}: "
@@ -133,8 +133,8 @@ class Answer:
         rest = len(known) - len(apart)
         if rest:
             parts.append(
-                f"{'the other one' if rest == 1 else f'the other {rest}'} showed no difference "
-                f"with {seeds}"
+                f"{'the other one' if rest == 1 else f'the other {rest}'} showed no significant "
+                f"difference with {seeds}"
             )
         return f"{self.question.ask} {_upper('; '.join(parts))}."
 

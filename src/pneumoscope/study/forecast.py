@@ -64,7 +64,7 @@ def forecast_text(data: Path, plan: Plan, *, jobs: int, watcher: Watcher) -> str
         f"At most {in_words(total)} on this machine ({device}), one run at a time",
     ]
     if jobs > 1:
-        lines.append(f"{jobs} at once share its cores")
+        lines.append(f"{jobs} parallel runs share its cores")
     return "\n".join(lines)
 
 

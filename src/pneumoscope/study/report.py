@@ -129,9 +129,9 @@ def _answer(sentences: Sequence[str], found: Sequence[Answer]) -> str:
         if any(other.apart for other in answer.others)
     ]
     if not apart:
-        return f"None of {len(found)} questions has an answer beyond chance."
+        return f"No significant difference was found for any of the {len(found)} questions."
     return (
-        f"Of {len(found)} questions {len(apart)} have an answer beyond chance: "
+        f"Significant differences were found for {len(apart)} of {len(found)} questions: "
         f"{'; '.join(apart)}. Details are below."
     )
 
@@ -153,8 +153,8 @@ def _caveats(
     )
     if len(plan.seeds) < 5:
         caveats.append(
-            f"{len(plan.seeds)} seeds give only a rough estimate of chance in training, so "
-            "intervals are wide; no difference shown does not mean that there is none."
+            f"{len(plan.seeds)} seeds give only a rough estimate of the variation over trainings, "
+            "so intervals are wide; a difference may exist even if it is not significant."
         )
     if plan.base.data.findings is not None:
         caveats.insert(
@@ -170,7 +170,7 @@ def _overview(found: Sequence[Answer], canvas: Canvas) -> Section:
         [
             LevelDifference(
                 answer.question.name,
-                f"{other.level.label}, not {answer.base.level.label}",
+                f"{other.level.label} against {answer.base.level.label}",
                 _point(other),
                 other.area.seeds if other.area else (),
                 other.apart,
@@ -247,12 +247,14 @@ def _spread_text(levels: Sequence[Answered]) -> str:
         ]
         pairs = zip(found.kept, found.held_out, strict=True)
         gaps = [abs(kept - held) for kept, held in pairs]
-        jump = f"{100 * sum(steps) / len(steps):.1f} points" if steps else "nothing"
-        sentences.append(
-            f"{found.name} ({found.images:,} images): its accuracy changes by {jump} "
-            "between epochs on average, and for the kept epochs it differs from the held-out "
-            f"accuracy by {100 * sum(gaps) / len(gaps):.1f} points on average."
+        text = (
+            f"{found.name} ({found.images:,} images): for the kept epochs, the validation accuracy "
+            "differs from the held-out accuracy by "
+            f"{100 * sum(gaps) / len(gaps):.1f} points on average"
         )
+        if steps:
+            text += f"; it changes by {100 * sum(steps) / len(steps):.1f} points between epochs"
+        sentences.append(f"{text}.")
     return " ".join(sentences)
 
 

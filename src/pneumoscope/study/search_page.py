@@ -63,9 +63,9 @@ def _optimism(folder: StudyFolder, found: Mapping[str, Any]) -> tuple[str, ...]:
     if found["direction"] == "minimize":
         gap = -gap
     sentence = (
-        f"With {len(values)} new seeds the same recipe reaches {mean:.4f} on average "
-        f"({min(values):.4f} to {max(values):.4f}): {gap:+.4f} of the result of the search is "
-        "selection optimism."
+        f"With {len(values)} new seeds, the same recipe reaches {mean:.4f} on average "
+        f"({min(values):.4f} to {max(values):.4f}): the selection optimism of the search is "
+        f"{gap:+.4f}."
     )
     return (sentence,)
 

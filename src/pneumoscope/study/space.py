@@ -91,7 +91,7 @@ def _axis(name: str, given: object) -> Range | tuple[Any, ...]:
         return tuple(given)
     if not isinstance(given, Mapping):
         raise OptionError(
-            f"search: {name}", must="some values, or low and high with log or step", was=given
+            f"search: {name}", must="several values, or low and high with log or step", was=given
         )
     for key in given:
         if key not in _KEYS:

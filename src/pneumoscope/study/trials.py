@@ -208,7 +208,7 @@ def check_decides(images: StudyImages, split: Split) -> None:
 
 
 class Pruning:
-    """Reports each epoch of a trial, and stops hopeless trials.
+    """Reports each epoch of a trial, and stops trials that are worse than others.
 
     Args:
         trial: The trial.

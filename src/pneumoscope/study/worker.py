@@ -98,7 +98,7 @@ def _train(run: StudyRun, split: Path, images: Images, output: TextIO, *, model:
 
 @contextmanager
 def _taken(run: StudyRun) -> Iterator[None]:
-    """Hold the lock of a run, waiting for a dying worker if necessary."""
+    """Hold the lock of a run, waiting for a worker that is ending if necessary."""
     until = time.monotonic() + _WAIT_SECONDS
     with ExitStack() as held:
         while True:

@@ -122,7 +122,7 @@ class Crew:
                     f"its process ended with code {code}"
                 )  # fmt: skip
                 if code == -9:
-                    reason += ", as the system does when memory runs out"
+                    reason += ", which usually means that memory ran out"
                 error = f"{reason}. {event['last']}".strip()
                 run.fail(error)
                 self._failed(item, error)

@@ -122,13 +122,13 @@ class SameData(L.Callback):
         first = trainer.strategy.broadcast(self._digest)
         if not trainer.strategy.reduce_boolean_decision(self._digest == first):
             raise DataError(
-                "the processes of this training have different images or parts; give all "
+                "the processes of this training have different images or splits; give all "
                 "machines the same data, options and package version, and a shared run folder."
             )
 
 
 _ASK_EVERY = 10
-"""Number of batches between two checks whether any process was asked to end."""
+"""Number of batches between two checks whether any process was interrupted."""
 
 
 class EndOnInterrupt(L.Callback):
@@ -161,7 +161,7 @@ class EndOnInterrupt(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """End here if asked to."""
+        """Stop if an interruption was requested."""
         if trainer.world_size == 1:
             self._end_if_interrupted()
         elif batch_idx % _ASK_EVERY == 0 and trainer.strategy.reduce_boolean_decision(
@@ -170,7 +170,7 @@ class EndOnInterrupt(L.Callback):
             raise Interrupted
 
     def on_validation_batch_end(self, trainer: L.Trainer, *_: Any, **__: Any) -> None:
-        """End here if asked to; the number of batches may differ between processes."""
+        """Stop a single process on request; processes may have different numbers of batches."""
         if trainer.world_size == 1:
             self._end_if_interrupted()
 

@@ -37,7 +37,7 @@ class Placement:
         one_of("accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
         in_range("nodes", self.nodes, low=1, high=100_000)
         if not re.fullmatch(r"auto|-1|0*[1-9]\d*|\d+(,\d+)+", self.devices):
-            raise OptionError("devices", must="auto, how many, or which (0,1)", was=self.devices)
+            raise OptionError("devices", must="auto, a number, or indices (0,1)", was=self.devices)
 
 
 def check_here(placement: Placement) -> None:
@@ -52,7 +52,7 @@ def check_here(placement: Placement) -> None:
         here = ", ".join(("auto", "cpu", *(name for name, there in has.items() if there)))
         raise OptionError(
             "accelerator",
-            must=f"{here} on this machine: PyTorch finds no other",
+            must=f"{here} on this machine (PyTorch finds no other device)",
             was=wanted,
         )
     if best_device(wanted) == "cpu" and placement.devices.isdigit():
@@ -60,7 +60,7 @@ def check_here(placement: Placement) -> None:
         if int(placement.devices) > most:
             raise OptionError(
                 "devices",
-                must=f"at most {most} on this CPU, where each is a process",
+                must=f"at most {most} on this CPU, because each is a separate process",
                 was=placement.devices,
             )
 

@@ -59,7 +59,7 @@ def soft_targets(
         Targets of the training rows in order, [n, K]; NaN for findings without a label.
 
     Raises:
-        DataError: ``teachers.csv`` is of other images.
+        DataError: ``teachers.csv`` contains other images.
         KeyboardInterrupt: The training of a teacher was interrupted.
     """
     rows = data.split.rows("train")
@@ -77,7 +77,7 @@ def soft_targets(
         shutil.rmtree(folder.root / _FOLDER, ignore_errors=True)
     known = rows_of(place)
     if [row["path"] for row in known] != paths:
-        raise DataError(f"{place}: is of other images; remove it to train the teachers again.")
+        raise DataError(f"{place}: contains other images; remove it to train the teachers again.")
     told = np.array([[float(row[_PROBABILITY + name]) for name in names] for row in known])
     labels = _labels(data, rows)
     share = np.where(np.isnan(told), 0.0, recipe.learning.distil_weight)
@@ -127,7 +127,7 @@ def _cross_fitted(
 
 
 def check_teachers(recipe: Recipe) -> None:
-    """Raise an error for teachers that cannot be made, before anything is trained.
+    """Raise an error before training if a teacher cannot be built.
 
     Raises:
         OptionError: A teacher is an unknown network.

@@ -276,7 +276,7 @@ def check_placement(placement: Placement) -> None:
 
 
 def check_alone(placement: Placement, *, what: str = "if groups are held out in turn") -> None:
-    """Raise an error for several processes, for what needs several trainings.
+    """Raise an error for several processes, which operations with several trainings do not support.
 
     Raises:
         OptionError: The placement has several processes.
@@ -360,7 +360,7 @@ def _named(placement: Placement, *kinds: type[Exception]) -> Iterator[None]:
     except kinds as fault:
         raise OptionError(
             "devices, nodes, strategy or accelerator",
-            must="something that Lightning can run here",
+            must="a combination that Lightning supports on this machine",
             was=placement,
             hint=" ".join(str(fault).split()),
         ) from fault

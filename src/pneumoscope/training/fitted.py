@@ -80,9 +80,9 @@ def load_trained(folder: RunFolder, recipe: Recipe) -> Classifier:
     kept = folder.checkpoints / "best.ckpt"
     if not kept.is_file():
         hint = (
-            "linear probes keep none, their model.onnx is the network"
+            "linear probes have no checkpoint; their network is in model.onnx"
             if recipe.learning.probe
-            else "has this run completed an epoch?"
+            else "the run has probably not completed an epoch"
         )
         raise DataError(f"{kept}: no such checkpoint; {hint}.")
     own = _weights(kept)

@@ -71,8 +71,8 @@ def fit_logistic(
     folds = min(_FOLDS, smallest)
     if folds < 2:
         raise DataError(
-            "a linear probe chooses its penalty by cross-validation, which needs two patients of "
-            f"each class in the training set; there are {smallest}."
+            "the penalty of a linear probe is chosen by cross-validation, which needs at least two "
+            f"patients of each class in the training set; the smallest class has {smallest}."
         )
     mean, scale = features.mean(0, np.float64), features.std(0, np.float64)
     scale[scale < 1e-9] = 1.0

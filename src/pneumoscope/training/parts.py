@@ -56,7 +56,7 @@ class DataRecipe:
 
     input: InputSpec = composite(
         InputSpec,
-        "what the model takes",
+        "the input of the model",
         Setting(
             name="image_size",
             about="side length of the square input in pixels",
@@ -315,8 +315,8 @@ class DecisionRecipe:
         operating_point: The rule that chooses the decision threshold.
         error_level: Error level of the uncertain zone: the maximum share of each class classified
             as the other; ``auto`` selects it, 0 disables the zone.
-        group_share: The share of held-out groups in which threshold, calibration and uncertain zone
-            must reach their targets; 1 is the worst case.
+        group_share: The share of the held-out groups for which threshold, calibration and uncertain
+            zone are chosen: 1 chooses them for the worst group, 0.9 ignores the worst tenth.
         gate: Whether the reader refuses images unlike the training images.
     """
 
@@ -338,8 +338,8 @@ class DecisionRecipe:
     )
     group_share: float = setting(
         1.0,
-        "share of held-out groups in which threshold, calibration and uncertain zone "
-        "must reach their targets; 1 requires all groups, including the worst",
+        "share of the held-out groups for which threshold, calibration and uncertain zone are "
+        "chosen: 1 chooses them for the worst group, 0.9 ignores the worst tenth",
         between=(0.01, 1),
         metavar="P",
     )

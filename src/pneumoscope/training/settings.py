@@ -60,7 +60,7 @@ class Setting:
         if self.kind is int and (isinstance(value, bool) or not isinstance(value, int)):
             raise OptionError(self.name, must="a whole number", was=value)
         if self.kind is str and not isinstance(value, str):
-            raise OptionError(self.name, must="a text", was=value)
+            raise OptionError(self.name, must="a string", was=value)
         if self.choices:
             one_of(self.name, str(value), self.choices)
         if self.low is not None and self.high is not None:

@@ -1,1 +1,1 @@
-"""The verbs of the package as functions, which combine the other rooms."""
+"""The commands of the package as functions, which combine the other subpackages."""

@@ -205,12 +205,12 @@ def _reference(
         raise ModelFileError(f"{bundle.path}: cannot be adapted: {fault}.") from fault
     if known is None or adapted:
         why = (
-            "was adapted before; adapt the original model"
+            "was adapted before; adapt the original model, or give"
             if adapted
-            else "contains no statistics of its training images, since an older version wrote it"
+            else "has no statistics of its training images, since an older version wrote it; give"
         )
         raise DataError(
-            f"{bundle.path}: {why}, or give a folder with a few hundred of its training images "
+            f"{bundle.path}: {why} a folder with a few hundred of its training images "
             "as `reference`."
         )
     return known
@@ -308,7 +308,7 @@ def _scored(bundle: Bundle, site: SiteImages) -> tuple[Scored, NDArray[np.bool_]
     mean = float(np.concatenate(logit).astype(np.float64).mean())
     if not math.isfinite(mean):
         raise ModelFileError(
-            f"{bundle.path}: the adapted graph gives no numbers, so it was not written."
+            f"{bundle.path}: not written, since the mean logit of the adapted graph is not finite."
         )
     codes: NDArray[np.bool_] = np.concatenate(called)
     return Scored(float(codes.any(axis=1).mean()), mean), codes
@@ -320,7 +320,7 @@ def _warn(found: Adapted, watcher: Watcher) -> None:
     moved = found.after.mean_logit - found.before.mean_logit
     if abs(moved) > _LARGE_MOVE:
         watcher.warn(
-            f"the mean logit changed by {moved:+.1f}: the images differ much from the training "
+            f"the mean logit changed by {moved:+.1f}: the images differ strongly from the training "
             "images, or the prevalence differs. Only labels can distinguish the two: evaluate "
             "the new model on labelled images before using it."
         )

@@ -178,7 +178,7 @@ def _from_scores(name: str, path: Path, part: str | None, watcher: Watcher) -> C
     scores = Scores.load(path, part=part)
     if scores.part == "train":
         watcher.warn(
-            f"{name}: these are training images: its results do not apply to new patients."
+            f"{name}: these are training images, so its results do not apply to new patients."
         )
     return Contender(
         name,

@@ -134,7 +134,7 @@ def decide_on(raw: Scores, recipe: Recipe) -> Decided:
         try:
             calibration = fit(raw, method=recipe.decision.calibration)
             if calibration.note:
-                notes.append(f"the calibration is doubtful: {calibration.note}")
+                notes.append(f"the calibration may be unreliable: {calibration.note}")
         except LeakError:
             raise
         except DataError as fault:

@@ -77,7 +77,7 @@ def download_data_set(
             else ""
         )
         raise DownloadError(
-            f"{fault}{kept} If the address cannot be reached from here, download "
+            f"{fault}{kept} If this machine cannot reach the address, download "
             f'"{manifest.title}" manually from kaggle.com/datasets/{DATA_SETS[data_set]} '
             f"({manifest.source}), unpack it, and check it with: `download(verify=FOLDER)`"
         ) from fault

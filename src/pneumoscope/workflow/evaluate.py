@@ -143,7 +143,7 @@ def evaluate_reader(
 def _keep_in_run(
     run: RunFolder, found: Evaluation, scores: Scores, catalog: Catalog, part: str
 ) -> None:
-    """Write scores and evaluation of a whole part into the run; a what-if is not written."""
+    """Write scores and evaluation of a whole set into the run; see ``Question.what_if``."""
     if is_whole(run, catalog, part):
         scores.save(run.scores(part))
         if not found.question.what_if:
@@ -209,8 +209,8 @@ def _by_scores(
     """Evaluate existing scores."""
     if place.suffix.lower() == _MODEL:
         raise DataError(
-            f"{place}: a model reads images: pneumoscope evaluate {place} DATA; without DATA a CSV "
-            "file of scores or a run folder is evaluated."
+            f"{place}: a model file needs images: pneumoscope evaluate {place} DATA; without DATA, "
+            "give a CSV file of scores or a run folder."
         )
     path = scores_of_run(place, part) if place.is_dir() else place
     scores = Scores.load(path, part=part)
@@ -224,8 +224,8 @@ def _by_scores(
     images = images_of_scores(path, scores, part=part, run=run, labels=reader.labels)
     if images.seen:
         watcher.warn(
-            f"{images.seen} of {len(scores)} images were trained on: these results do not apply "
-            "to new patients."
+            f"the reader was trained on {images.seen} of {len(scores)} images: these results do "
+            "not apply to new patients."
         )
     found = evaluate(scores, question, reader=reader, images=images)
     if report is not None:

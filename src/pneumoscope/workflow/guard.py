@@ -1,4 +1,4 @@
-"""What happens to the folder of a run if its training fails."""
+"""Clean up the folder of a run, or explain how to resume it, if training fails."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _gate(
 
 
 def _evidence_full(bundle: Bundle, data: PreparedData) -> float:
-    """Return the evidence with full colour: the maximum of a typical validation image.
+    """Return the evidence drawn in full colour: the maximum of a typical validation image.
 
     It is the value out of 4, 8, 16 and so on that is closest to the median over images of their
     maximum, so that one scale is suitable for all images of the reader.

@@ -182,7 +182,7 @@ def side_by_side(first: ListedRun, second: ListedRun) -> list[tuple[str, str, st
     packages = [run.facts.get("packages", {}) for run in (first, second)]
     for key in dict.fromkeys([*packages[0], *packages[1]]):
         _add(rows, f"version of {key}", packages[0].get(key), packages[1].get(key))
-    _add(rows, "numbers are of", first.part, second.part)
+    _add(rows, "metrics computed on", first.part, second.part)
     for key in dict.fromkeys([*first.numbers, *second.numbers]):
         _add(rows, key, first.numbers.get(key), second.numbers.get(key))
     return rows

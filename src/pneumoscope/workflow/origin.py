@@ -54,6 +54,6 @@ def check_origin(
         watcher.warn(same_names_text(relation.same_names, len(scores)))
     if relation.seen:
         watcher.warn(
-            f"{relation.seen} of {len(scores)} images, or other images of their patients, were "
-            "trained on: a fit on them is overconfident."
+            f"the model was trained on {relation.seen} of {len(scores)} images, or on other images "
+            "of their patients: a fit on them is overconfident."
         )

@@ -197,14 +197,15 @@ def warn_of_training(relation: Relation, watcher: Watcher, *, reader: str = "") 
         watcher.warn(f"{called}{same_names_text(relation.same_names, len(relation.named))}")
     elif relation.seen:
         watcher.warn(
-            f"{called}{relation.seen} of {len(relation.trained_on)} images, or other images of "
-            "their patients, were trained on: these results do not apply to new patients."
+            f"{called}the reader was trained on {relation.seen} of {len(relation.trained_on)} "
+            "images, or on other images of their patients: these results do not apply to new "
+            "patients."
         )
 
 
 def same_names_text(count: int, images: int) -> str:
     """Describe images that have the names of training images."""
     return (
-        f"{count:,} of {images:,} images have the names of images that were trained on: if they "
-        "are the same in another size or format, these results do not apply to new patients."
+        f"{count:,} of {images:,} images have the names of training images: if they are the same "
+        "images in another size or format, these results do not apply to new patients."
     )

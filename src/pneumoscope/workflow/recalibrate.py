@@ -129,7 +129,7 @@ def recalibrate(
         method = "platt" if before.method == "platt" else "temperature"
     after = fit(raw, method=method)
     if after.note:
-        watcher.warn(f"the calibration is doubtful: {after.note}")
+        watcher.warn(f"the calibration may be unreliable: {after.note}")
     now = calibrated(raw, after)
     point = choose(wanted, now, model=bundle.sha256)
     zone = fit_zone(now, threshold=point.threshold, level=level)

@@ -100,7 +100,7 @@ def recalibrate_findings(
             raise
         except DataError as fault:
             rules[name], kept[name] = before, str(fault)
-            watcher.warn(f"{name} keeps its decision: {fault}")
+            watcher.warn(f"the decision for {name} is unchanged: {fault}")
     if len(kept) == len(rules):
         raise DataError(
             f"{scores_file}: no decision could be fitted for any finding; "

@@ -132,7 +132,7 @@ class Shift:
             )
         if self.changed > allowed:
             faults.append(
-                f"{self.changed} of {self.n:,} conclusions change ({allowed} may, "
+                f"{self.changed} of {self.n:,} conclusions change (at most {allowed} allowed: "
                 f"{LARGEST_CHANGED:.0%} or one image)"
             )
         if faults:
@@ -149,11 +149,11 @@ class Shift:
         """Return the shift in one line.
 
         >>> Shift(500, 0.0002, 0.21, 0.013, 4).text()
-        'AUC -0.00020; probabilities by at most 0.21, 95% of them by at most 0.013; 4 of 500 \
-conclusions change (0.8%)'
+        'AUC -0.00020; probabilities differ by at most 0.21, 95% of them by at most 0.013; 4 of \
+500 conclusions change (0.8%)'
         """
         return (
-            f"AUC {-self.auc_loss:+.5f}; probabilities by at most {self.largest:.2g}, 95% of them "
-            f"by at most {self.usual:.2g}; {self.changed:,} of {self.n:,} conclusions change "
-            f"({self.changed / self.n:.1%})"
+            f"AUC {-self.auc_loss:+.5f}; probabilities differ by at most {self.largest:.2g}, 95% "
+            f"of them by at most {self.usual:.2g}; {self.changed:,} of {self.n:,} conclusions "
+            f"change ({self.changed / self.n:.1%})"
         )

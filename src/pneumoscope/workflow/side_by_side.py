@@ -145,7 +145,7 @@ class _Children:
         job_file.unlink()
 
     def end(self) -> None:
-        """Request all of them to end."""
+        """Terminate all processes."""
         with self._lock:
             self._ended = True
             for child in self._running:
@@ -153,7 +153,7 @@ class _Children:
 
 
 class _Plain(Watcher):
-    """Prints lines."""
+    """Prints messages to standard error."""
 
     def say(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")

@@ -180,7 +180,8 @@ def _learnt(
         return None
     if by_groups and fitted.interrupted:
         watcher.warn(
-            "ended before groups were held out; decisions are only based on the validation block."
+            "training was interrupted before groups were held out; decisions are based on the "
+            "validation block only."
         )
     if not by_groups or fitted.interrupted:
         return fitted, None

@@ -1,4 +1,4 @@
-"""Findings about classes and parts: size, patients and label shortcuts."""
+"""Findings about classes and sets: size, patients and label shortcuts."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _CLUES: Final = {
     "file": _Advice(
         why="These are properties of the file, not of the lungs: they reflect the device or "
         "the person a file comes from.",
-        action="Make sure that a model cannot see them: use the same size, mode and encoding for "
-        "all files. `pneumoscope` gives a model only grey pixels of one size, but traces "
+        action="Remove these differences: use the same size, mode and encoding for all files. "
+        "The input of a `pneumoscope` model has only grey pixels of one size, but traces "
         "of earlier resizing and compression remain in the pixels.",
     ),
     "pixels": _Advice(
         why="They reflect exposure, framing and processing. Disease can change them too, so "
-        "this is a reason to look, not proof of a problem.",
+        "this does not prove that there is a problem.",
         action="Vary brightness, contrast and crops in training; test on another hospital's "
         "images.",
     ),
@@ -54,7 +54,7 @@ _CLUES: Final = {
 
 
 def size_findings(audit: Audit) -> Iterator[Finding]:
-    """Yield findings about small parts, class imbalance and unknown patients."""
+    """Yield findings about small sets, class imbalance and unknown patients."""
     entries = audit.measured.entries
     by_part: dict[str, Counter[str]] = defaultdict(Counter)
     for entry, part in zip(entries, audit.parts, strict=True):
@@ -72,7 +72,7 @@ def size_findings(audit: Audit) -> Iterator[Finding]:
                     "error",
                     f"The class {name} is in {enumerated(elsewhere or ['unused'])} "
                     "but not in train",
-                    "A model cannot learn this class. Often a folder name is misspelt.",
+                    "A model cannot learn this class. A common cause is a misspelt folder name.",
                     f"Rename the folder if it should be one of {', '.join(by_part['train'])}; "
                     "otherwise remove it, or move some of its patients into train.",
                     tuple((entry.path,) for entry in entries if entry.label == name),
@@ -133,10 +133,10 @@ def _too_small(part: str, counts: Counter[str], names: Sequence[str]) -> Iterato
         f"The {part} set has {count(counted, what)}: an accuracy of 90% would have a 95% "
         f"interval of {low:.0%} to {high:.0%}",
         f"That is the 95% interval (Wilson) of an accuracy of 90% on {count(counted, what)}. "
-        "Such a set cannot distinguish a good reader from a poor one, or a good epoch from a "
-        "lucky one.",
+        "Such a set is too small to distinguish good readers from poor ones, or to choose an "
+        "epoch reliably.",
         (
-            "Draw a larger set from the training images, patient by patient; `pneumoscope "
+            "Draw a larger set from the training images, by patient; `pneumoscope "
             "train` does this automatically for validation."
             if part == "val"
             else "Use more images for testing, or report the interval with every number."
@@ -173,7 +173,7 @@ def _patients(audit: Audit) -> Iterator[Finding]:
             f"{'has' if len(several) == 1 else 'have'} several images, up to "
             f"{max(several.values())}",
             f"They have {share:.0%} of the images. A split by image puts such patients into "
-            "several parts.",
+            "several sets.",
             "Split by patient, as `pneumoscope train` does.",
             details={"patients": len(several), "most_images": max(several.values())},
         )
@@ -228,10 +228,10 @@ def _modes(audit: Audit) -> Iterator[Finding]:
             f"mode-only-in-class-{mode}",
             "warning",
             f"{mode} files occur only in {label} ({count(n, 'file')})",
-            "A model that sees the file type knows the class of these without looking at a "
-            f"lung. By chance this would happen with probability {chance:.2g}.",
+            "The mode of these files alone identifies their class. By chance this would happen "
+            f"with probability {chance:.2g}.",
             "Convert all files to one mode before other software reads them; `pneumoscope` "
-            "reads all as grey.",
+            "converts all images to grey.",
             tuple((entry.path,) for entry in entries if entry.mode == mode),
             {"mode": mode, "label": label, "files": n, "chance": chance},
         )

@@ -97,9 +97,8 @@ def leak_findings(audit: Audit) -> Iterator[Finding]:
                 f"patients-shared-{a}-{b}",
                 "error",
                 f"{count(len(crossing.patients), 'patient')} in both {a} and {b}",
-                f"A reader trained on a patient has seen the lungs it is evaluated on in {b}, "
-                "so its results there are too good.",
-                "Put all images of a patient into one part. `pneumoscope train` draws such a "
+                f"Images of one patient are similar, so results on {b} are too optimistic.",
+                "Put all images of a patient into one set. `pneumoscope train` draws such a "
                 "split automatically.",
                 tuple(tuple(by_patient[patient]) for patient in crossing.patients),
                 {"patients": list(crossing.patients)},
@@ -114,8 +113,8 @@ def leak_findings(audit: Audit) -> Iterator[Finding]:
                     f"{kind}-duplicates-shared-{a}-{b}",
                     "error",
                     f"{count(len(groups), 'image')} in both {a} and {b} ({same})",
-                    f"Images of {b} were already seen in {a}.",
-                    "Keep one copy, or put all copies into one part.",
+                    f"Results on {b} are too optimistic, because {a} contains the same images.",
+                    "Keep one copy, or put all copies into one set.",
                     tuple(map(tuple, groups)),
                 )
 
@@ -147,7 +146,7 @@ def copy_findings(audit: Audit) -> Iterator[Finding]:
     ]
     if groups:
         files = sum(map(len, groups))
-        under = f", {len(patients)} of them under two patients" if patients else ""
+        under = f"; {len(patients)} with different patients" if patients else ""
         yield Finding(
             "exact-duplicates",
             "warning",
@@ -218,10 +217,10 @@ def label_findings(audit: Audit) -> Iterator[Finding]:
             "suspicious-labels",
             "note",
             f"A reader contradicts the label of {count(len(audit.suspects), 'image')}, "
-            f"{sure} of them with more than 90%",
-            "Either the reader or the label is wrong; someone who reads X-rays should look at "
-            "the first ones of the list.",
-            "Have them read again without showing the label. Change labels of the test set "
+            f"{sure} of them with a probability above 90%",
+            "Either the reader or the label is wrong; a radiologist should check the first "
+            "images of the list.",
+            "Have the images read again without showing the label. Change labels of the test set "
             "only if all its images are read again.",
             tuple((suspect.path,) for suspect in audit.suspects),
             {"ranked": [suspect.to_dict() for suspect in audit.suspects]},

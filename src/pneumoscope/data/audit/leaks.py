@@ -1,4 +1,4 @@
-"""Patients and images that two parts of a split have in common."""
+"""Patients and images that two sets of a split have in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """What two parts have in common.
+    """What two sets have in common.
 
     Attributes:
         parts: Names of the two parts.
@@ -33,7 +33,7 @@ class Crossing:
 
     @property
     def clean(self) -> bool:
-        """Whether the parts have nothing in common."""
+        """Whether the sets have nothing in common."""
         return not (self.patients or self.exact or self.near)
 
     def to_dict(self, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def crossings(
     exact: Sequence[Sequence[int]],
     near: Sequence[Pair],
 ) -> list[Crossing]:
-    """Return what each pair of parts has in common; images without a part are ignored.
+    """Return what each pair of sets has in common; images without a set are ignored.
 
     Args:
         entries: The images; unknown patients are never shared.

@@ -1,4 +1,4 @@
-"""Align two chest X-rays and correlate what remains after removing what all chests share.
+"""Align two chest X-rays and correlate them after normalising the local contrast.
 
 All frontal chests have lungs, ribs and a heart in the same places, so two healthy people correlate
 well. Images of different people differ in their fine structure, so each image is flattened first:

@@ -67,7 +67,7 @@ class Audit:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The part of each image: ``train``, ``val``, ``test``, ``unused``, or empty."""
+        """The set of each image: ``train``, ``val``, ``test``, ``unused``, or empty."""
         return self.cohort.split.parts
 
     @property
@@ -107,7 +107,7 @@ class Audit:
 
 
 def counts(audit: Audit) -> dict[str, Any]:
-    """Return the numbers of images and patients: in total, by part, by class and by etiology."""
+    """Return the numbers of images and patients: in total, by set, by class and by etiology."""
     entries = audit.measured.entries
     per_patient = Counter(entry.patient for entry in entries if entry.patient.known)
     by_part: dict[str, list[int]] = defaultdict(list)

@@ -193,7 +193,7 @@ def is_junk(name: str) -> bool:
 
 
 def _found(folder: Path, manifest: Manifest) -> dict[str, set[str]]:
-    """Return the names in each class folder of the parts of a data set."""
+    """Return the names in each class folder of the sets of a data set."""
     found: dict[str, set[str]] = {}
     for part in sorted({name.split("/")[0] for name in manifest.folders}):
         for place in _listed(folder / part):
@@ -237,7 +237,7 @@ def _fault(folder: Path, manifest: Manifest, path: str) -> str:
     except ImageError as fault:
         return str(fault).removeprefix(f"{name}: ")
     if known is None:
-        return "" if b"\xff\xd9" in data[-65_536:] else "a JPEG without its end"
+        return "" if b"\xff\xd9" in data[-65_536:] else "a truncated JPEG (no end marker)"
     if len(data) != known.bytes:
         return f"{len(data):,} bytes instead of {known.bytes:,}"
     if hashlib.sha256(data).hexdigest() != known.sha256:

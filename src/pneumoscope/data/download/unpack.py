@@ -121,7 +121,8 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     sizes = [info.file_size for info in members]
     if len(sizes) > MOST_FILES or sum(sizes) > MOST_BYTES or max(sizes, default=0) > MAX_BYTES:
         raise DownloadError(
-            f"{archive}: refused, because it claims {len(sizes):,} files with {sum(sizes):,} bytes."
+            f"{archive}: refused, because it declares {len(sizes):,} files with "
+            f"{sum(sizes):,} bytes."
         )
 
 

@@ -119,16 +119,25 @@ class TableDescription:
         for role in self.columns:
             if role not in ROLES:
                 raise OptionError(
-                    "columns", must=f"for {', '.join(ROLES)}", was=role, hint=nearest(role, ROLES)
+                    "columns",
+                    must=f"a mapping from {', '.join(ROLES)} to column names",
+                    was=role,
+                    hint=nearest(role, ROLES),
                 )
         if "path" not in self.columns and not self.image:
-            raise OptionError("columns", must="with a column for path", was=dict(self.columns))
+            raise OptionError(
+                "columns", must="a mapping with a column for path", was=dict(self.columns)
+            )
         if "label" not in self.columns and self.encoding != "columns":
-            raise OptionError("columns", must="with a column for label", was=dict(self.columns))
+            raise OptionError(
+                "columns", must="a mapping with a column for label", was=dict(self.columns)
+            )
         for pattern in (self.patient_pattern, self.study_pattern, self.view_pattern):
             _compiled(pattern)
         if self.line and not _compiled(self.line).groupindex:
-            raise OptionError("line of a layout", must="with named groups", was=self.line)
+            raise OptionError(
+                "line of a layout", must="a regular expression with named groups", was=self.line
+            )
 
     @property
     def needed(self) -> set[str]:
@@ -182,10 +191,12 @@ class TableDescription:
         plain: dict[str, Any] = {}
         for key, value in values.items():
             if key not in fields:
-                raise OptionError("layout", must="known keys", was=key, hint=nearest(key, fields))
+                raise OptionError(
+                    "layout", must="a mapping with known keys", was=key, hint=nearest(key, fields)
+                )
             plain[key] = _typed(key, value, fields[key])
         if "name" not in plain:
-            raise OptionError("layout", must="keys, name among them", was=list(values))
+            raise OptionError("layout", must="a mapping with the key name", was=list(values))
         return cls(**plain)
 
     @classmethod
@@ -208,7 +219,7 @@ class TableDescription:
 def _typed(key: str, value: Any, kind: str) -> Any:
     if kind.startswith("Mapping"):
         if not isinstance(value, Mapping):
-            raise OptionError(f"{key} of a layout", must="keys with values", was=value)
+            raise OptionError(f"{key} of a layout", must="a mapping of keys to values", was=value)
         if key == "suggest":
             return {str(new): tuple(map(str, names)) for new, names in value.items()}
         return {str(name): str(item) if item is not None else "" for name, item in value.items()}
@@ -238,5 +249,9 @@ def _compiled(pattern: str) -> re.Pattern[str]:
             "pattern of a layout", must="a regular expression", was=pattern, hint=f"{fault}."
         ) from fault
     if pattern and not found.groups:
-        raise OptionError("pattern of a layout", must="with a group in round brackets", was=pattern)
+        raise OptionError(
+            "pattern of a layout",
+            must="a regular expression with a group in parentheses",
+            was=pattern,
+        )
     return found

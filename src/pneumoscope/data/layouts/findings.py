@@ -185,7 +185,7 @@ def _names(data: Path, known: Mapping[str, str], options: DataOptions) -> tuple[
         OptionError: A finding does not occur in the data.
     """
     if not known:
-        raise DataError(f"{data}: names no finding.")
+        raise DataError(f"{data}: contains no findings.")
     if not options.findings:
         return tuple(known.values())
     if options.lenient:

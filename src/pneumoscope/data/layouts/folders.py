@@ -92,7 +92,7 @@ def unwrapped(data: Path) -> list[Path]:
 
 
 def read_folders(data: Path, passed: Passed) -> Iterator[tuple[str, str, str]]:
-    """Yield path (relative to ``data``), class and part of each file in class folders.
+    """Yield path (relative to ``data``), class and set of each file in class folders.
 
     Args:
         data: The folder.
@@ -141,7 +141,7 @@ def folders(folder: Path) -> list[Path]:
 
 
 def _within(part: Path, *, names: set[str]) -> Path:
-    """Return the folder with the classes of a part: the part, or its only folder named as a set."""
+    """Return the folder with the classes of a set: its own or its only subfolder named as a set."""
     inside = folders(part)
     if len(inside) == 1 and plain(inside[0].name) in names and folders(inside[0]):
         return inside[0]
@@ -149,7 +149,7 @@ def _within(part: Path, *, names: set[str]) -> Path:
 
 
 def _holds_classes(folder: Path) -> bool:
-    """Return whether a folder contains parts, or several folders that may be classes."""
+    """Return whether a folder contains sets, or several folders that may be classes."""
     inside = folders(folder)
     if any(_is_part(item) for item in inside):
         return True

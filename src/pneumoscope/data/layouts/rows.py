@@ -85,7 +85,8 @@ def read_rows(
     if views:
         left.append(LeftOut("not a frontal view", views.total(), in_short(views)))
     if absent:
-        left.append(LeftOut("the image is not in the folder", len(absent), f"as {absent[0]}"))
+        example = f"such as {absent[0]}"
+        left.append(LeftOut("the image is not in the folder", len(absent), example))
     if absent and not found:
         raise DataError(
             f"{tables[0][0]}: none of its {len(absent):,} images, such as {absent[0]}, is in "

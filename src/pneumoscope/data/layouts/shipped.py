@@ -51,7 +51,7 @@ def layout_option(text: str) -> str | dict[str, Any]:
 
 
 def tables_in(folder: Path, layout: TableDescription) -> list[tuple[Path, str]]:
-    """Return the tables of a layout in a folder, each with the part of its rows."""
+    """Return the tables of a layout in a folder, each with the set of its rows."""
     found = []
     for pattern, part in layout.tables.items():
         places = [path for path in sorted(folder.glob(pattern)) if path.is_file()]

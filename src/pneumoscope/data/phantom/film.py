@@ -242,7 +242,7 @@ def _letter(name: str) -> list[Points]:
 
 
 def _noise(film: Film) -> Plane:
-    """Return quantum noise with the short correlation that a scintillator gives it."""
+    """Return quantum noise with the short correlation length of a scintillator."""
     rng = np.random.default_rng(film.noise_seed)
     rows, columns = film.shape
     # A sum of four uniform numbers approximates a Gaussian one sufficiently, and is much faster.

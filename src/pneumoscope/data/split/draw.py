@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
 
 SMALLEST_SERIES = 20
-"""Series with fewer patients are drawn together, since a tenth of each may be no patient."""
+"""Series with fewer patients are pooled, since a tenth of each may be less than one patient."""
 
 _Stratum = tuple[tuple[str, ...], tuple[str, ...]]
 

@@ -1,4 +1,4 @@
-"""Groups of rows that must stay in one part, and a check for violations."""
+"""Groups of rows that must stay in one set, and a check for violations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def groups_of(catalog: Catalog, copies: Copies | None = None) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A patient or picture that occurs in more than one part.
+    """A patient or picture that occurs in more than one set.
 
     Attributes:
         key: The patient, checksum or group number.

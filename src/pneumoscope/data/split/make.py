@@ -45,7 +45,7 @@ def split_catalog(
     seed: int = 0,
     copies: Copies | None = None,
 ) -> Split:
-    """Return a split without patients or copies of images in more than one part.
+    """Return a split without patients or copies of images in more than one set.
 
     Args:
         catalog: The images.
@@ -80,8 +80,8 @@ def split_catalog(
         OptionError: An invalid value.
         DataError: A part would be empty or contain only one class, or patients have no numbers.
 
-    A row of the training set whose patient or copy is in the data's own test set is set aside as
-    ``unused``, as is a row that is connected to a block but outside it.
+    A row of the training set whose patient or copy is in the data's own test set becomes
+    ``unused``, as does a row that is connected to a block but outside it.
     """
     _check_options(validation, fraction=fraction, folds=folds, fold=fold)
     together = groups_of(catalog, copies)
@@ -145,7 +145,7 @@ def _check_share(name: str, value: float, *, low: float) -> None:
 
 
 def _with_test(catalog: Catalog, groups: Sequence[int], *, fraction: float, seed: int) -> list[str]:
-    """Return the parts given by the data, with a test set drawn on request."""
+    """Return the sets given by the data, with a test set drawn on request."""
     _check_share("test_fraction", fraction, low=0.0)
     parts = [entry.split or "train" for entry in catalog.entries]
     if fraction and "test" in parts:
@@ -163,7 +163,7 @@ def _finished(catalog: Catalog, parts: list[str], groups: Sequence[int]) -> Spli
 
 
 def _set_leaks_aside(parts: list[str], groups: Sequence[int]) -> None:
-    """Keep each group in its most important part: test, then validation, then training.
+    """Keep each group in its most important set: test, then validation, then training.
 
     Random draws keep groups whole; blocks, and folders of the data, may divide groups.
     """
@@ -233,6 +233,6 @@ def _check(catalog: Catalog, split: Split, groups: Sequence[int], *, near: bool 
         )
         raise LeakError(
             f"{catalog.root}: {len(leaks)} patients or copies of an image are in more than one "
-            f"part, for example {shown}; put each into one part."
+            f"set, for example {shown}; put each into one set."
             + (" Near copies count too, unless they are ignored." if near else "")
         )

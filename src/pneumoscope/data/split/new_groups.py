@@ -120,7 +120,7 @@ def new_groups(
             found = {name: rows for name, rows in found.items() if name not in whole}
         if len(found) < 2:
             kept = f"{note}; " if note else ""
-            note = f"{kept}by {by} there is one group, so blocks of patients are held out"
+            note = f"{kept}there is only one group by {by}, so blocks of patients are held out"
             by = "blocks"
     if by == "blocks":
         found = _blocks(catalog, pool, together, count=count, seed=seed)
@@ -260,7 +260,7 @@ def _completed(
             chosen = _stretch(catalog, others, taken[label], min(1.0, taken[label] + width))
             taken[label] += width
             rows |= set(chosen)
-            notes.append(f"{len(chosen):,} {label} of other groups")
+            notes.append(f"{len(chosen):,} {label} images of other groups")
         groups.append(NewGroup(name, tuple(sorted(rows)), tuple(own), " and ".join(notes)))
     return tuple(groups)
 

@@ -1,4 +1,4 @@
-"""The part of each row, and its file."""
+"""The set of each row, and its file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from pneumoscope.data.catalog import Catalog
 
 UNUSED = "unused"
-"""The part of rows that are set aside."""
+"""The value for rows that belong to no set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The part of each row of a catalog: ``train``, ``val``, ``test`` or ``unused``."""
+    """The set of each row of a catalog: ``train``, ``val``, ``test`` or ``unused``."""
 
     parts: tuple[str, ...]
 
     def rows(self, part: str) -> list[int]:
-        """Return the rows of one part, in the catalog's order."""
+        """Return the rows of one set, in the catalog's order."""
         return [row for row, name in enumerate(self.parts) if name == part]
 
     def save(self, path: Path, catalog: Catalog) -> None:
@@ -39,7 +39,7 @@ class Split:
 
 
 def parts_in_file(path: Path, catalog: Catalog) -> Split:
-    """Return the parts of a split file for the rows of a catalog, without checking for leaks.
+    """Return the sets of a split file for the rows of a catalog, without checking for leaks.
 
     Raises:
         DataError: The file is not a split, or lists none of the images.

@@ -140,7 +140,10 @@ class ClassComparison:
                 f"{first} and {second} do not differ significantly in the AUC of any class, "
                 f"{corrected}."
             )
-        return f"{first} less {second} differs in the AUC of {'; '.join(found)}, {corrected}."
+        return (
+            f"{first} minus {second}: significant differences in the AUC of {'; '.join(found)}, "
+            f"{corrected}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""

@@ -32,8 +32,8 @@ def probabilities_of(cell: str) -> dict[str, float]:
             found[name] = float(value)
         except ValueError as fault:
             raise DataError(
-                f"the probabilities {cell!r} cannot be read; expected is 'NORMAL 0.1; VIRUS 0.9', "
-                "as `predict` writes them."
+                f"the probabilities {cell!r} cannot be read; the expected format is "
+                "'NORMAL 0.1; VIRUS 0.9', as written by `predict`."
             ) from fault
     return found
 

@@ -96,7 +96,8 @@ def compare_findings(
         by_finding[name] = compare(own, level=level, resamples=resamples, seed=seed)
     if not by_finding:
         raise DataError(
-            f"no finding can be compared: {'; '.join(left_out)} have one kind of label."
+            "no finding can be compared, because the labelled images of each are all positive or "
+            f"all negative: {'; '.join(left_out)}."
         )
     # One family: every pair of readers on every finding.
     rest = list(corrected([pair for found in by_finding.values() for pair in found.pairs]))

@@ -171,8 +171,8 @@ def _notes(found: FindingsEvaluation) -> list[str]:
     ]
     if few:
         notes.append(
-            f"Fewer than {SMALL} labelled images with or without it, so these metrics are "
-            f"unreliable: {', '.join(few)}."
+            f"Findings with unreliable metrics, because fewer than {SMALL} labelled images are "
+            f"positive or negative: {', '.join(few)}."
         )
     masked = sum(counts.masked for counts in numbers.counts)
     if masked:

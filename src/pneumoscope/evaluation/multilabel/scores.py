@@ -30,8 +30,8 @@ LOGIT, PROBABILITY = OF_A_CLASS
 """Prefixes of the columns of each finding, besides ``LABEL_OF``, before its name."""
 
 _EXPECTED = (
-    "expected are, for each finding, the columns 'label NAME' (1, 0 or empty) and "
-    "'probability NAME', and if known path, patient and 'logit NAME'"
+    "expected columns: for each finding 'label NAME' (1, 0 or empty) and 'probability NAME'; "
+    "optionally path, patient and 'logit NAME'"
 )
 
 

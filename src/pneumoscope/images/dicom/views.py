@@ -102,5 +102,5 @@ def _description(dataset: Dataset) -> str:
         text = text_of(dataset, keyword)
         word = other_view(text, strict=True)
         if word and not says_frontal(text):
-            return f"{keyword} says {word}"
+            return f"{keyword} contains {word}"
     return ""

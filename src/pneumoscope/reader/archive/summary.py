@@ -125,14 +125,14 @@ class RunSummary:
         if self.images < _FEW:
             return lines
         for found, what in (
-            (self.drift(), "have other probabilities than"),
-            (self.distance_drift(), "have other feature distances than"),
+            (self.drift(), "probabilities"),
+            (self.distance_drift(), "feature distances"),
         ):
             if found is not None and found.verdict != "none":
                 lines.append(
-                    f"{found.verdict} drift: these {found.n:,} images {what} the "
-                    f"{found.n_reference:,} validation images (PSI {found.psi:.2f}, KS "
-                    f"{found.ks:.2f})"
+                    f"{found.verdict} drift: the {what} of these {found.n:,} images differ from "
+                    f"those of the {found.n_reference:,} validation images (PSI {found.psi:.2f}, "
+                    f"KS {found.ks:.2f})"
                 )
         return lines
 

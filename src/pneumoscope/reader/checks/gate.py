@@ -110,7 +110,7 @@ class Look(NamedTuple):
             faults += ["inverted (bone dark, air bright)"] if way >= 4 else []
             return [f"the image appears to be {' and '.join(faults)}"]
         if self.is_unlike(distances):
-            return [f"{_UNLIKE}; photographs, side views and other parts of the body do not"]
+            return [f"{_UNLIKE}; it may be a photograph, a lateral view or another body part"]
         return []
 
     @classmethod
@@ -133,7 +133,7 @@ class Look(NamedTuple):
             ValueError: There are fewer than 200 images, which are too few for such limits.
         """
         if len(pixels) < 200:
-            raise ValueError(f"a look needs at least 200 images, got {len(pixels)}")
+            raise ValueError(f"at least 200 images are needed, got {len(pixels)}")
         images = np.stack([_thumbnail(image) for image in pixels])
         upright, best = [], []
         for part in np.array_split(np.arange(len(images)), folds):
@@ -225,8 +225,8 @@ class PixelGate(NamedTuple):
             )
         if long > self.rules.aspect * short:
             found.append(
-                f"one side of the image is {long / short:,.1f} times the other, more than any "
-                f"chest X-ray ({self.rules.aspect:g})"
+                f"one side of the image is {long / short:,.1f} times the other "
+                f"(limit {self.rules.aspect:g})"
             )
         if shape.chroma > self.rules.chroma:
             found.append(

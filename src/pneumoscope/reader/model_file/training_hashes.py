@@ -82,7 +82,7 @@ def learnt_each(
 def known_hashes(
     learnt: Mapping[str, Any], part: str = "train", *, of: str = "hashes"
 ) -> frozenset[bytes]:
-    """Return the shortened hashes of a part; empty if there are none.
+    """Return the shortened hashes of a set; empty if there are none.
 
     Args:
         learnt: The field of a model file.

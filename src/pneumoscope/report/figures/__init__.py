@@ -1,4 +1,4 @@
-"""Figures: functions of what they show that return a `Drawing`.
+"""Figures: functions that return a `Drawing`.
 
 A `pneumoscope.report.figures.drawing.Drawing` holds the data of the figure as a table, a sentence
 for those who cannot see it, how to read it, and how to draw it; so the numbers can be tested and

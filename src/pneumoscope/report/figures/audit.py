@@ -128,7 +128,7 @@ def distributions_of(
 def _plot_histograms(
     axes: Axes, edges: Floats, shares: Floats, classes: Sequence[str], *, logarithmic: bool
 ) -> None:
-    """Draw a stepped line a class."""
+    """Draw one stepped line per class."""
     for c, (own, label) in enumerate(zip(shares, classes, strict=True)):
         axes.stairs(
             own, edges, label=label, linewidth=1.6, color=PALETTE[c % len(PALETTE)],

@@ -34,7 +34,7 @@ NUMBERS = (
     ("sensitivity", "Sensitivity"),
     ("specificity", "Specificity"),
 )
-"""What figures of several readers show, with its name."""
+"""Metrics in figures of several readers, with their names."""
 
 Spread = tuple[float, float, str]
 """A range of accuracies from run to run that is known from elsewhere, with its source."""
@@ -79,7 +79,7 @@ def class_differences(found: ClassComparison, names: Mapping[str, str]) -> Drawi
     """
     rows = []
     for pair in found.pairs:
-        title = f"{names[pair.first]} less {names[pair.second]}"
+        title = f"{names[pair.first]} minus {names[pair.second]}"
         for name, one in zip(found.labels.names, pair.by_class, strict=True):
             marks, cells = [], []
             for key, value, p in (
@@ -165,7 +165,7 @@ def _plot_dots(
 def _plot_recipe(
     axes: Axes, x: int, values: Floats, *, alike: bool, hollow: Sequence[bool]
 ) -> None:
-    """Draw a dot a reader, and mean and deviation of runs of one recipe."""
+    """Draw one dot per reader, and mean and standard deviation of runs of one recipe."""
     spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else np.zeros(1)
     for place, value, ring in zip(x + spread, values, hollow, strict=True):
         axes.plot(

@@ -143,7 +143,7 @@ def reliability_diagram(bins: Reliability, ece: str = "") -> Drawing:
 
 
 def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
-    """Return reliability diagrams, one a class."""
+    """Return reliability diagrams, one per class."""
     names = found.labels.names
     errors = [own["ece"] for own in found.by_class]
     each = [
@@ -152,7 +152,7 @@ def class_reliability(found: ClassNumbers, scores: ClassScores) -> Drawing:
     ]
 
     def plot() -> Figure:
-        x, y = "Mean probability of the class", "Share that is of the class"
+        x, y = "Mean probability of the class", "Share of images of the class"
         figure, grid = plotting.small_squares(names, x=x, y=y)
         for axes, (_, mean, share, _), error in zip(grid, each, errors, strict=True):
             axes.plot(mean, share, "o-", ms=4, color=BLUE, clip_on=False, zorder=3)

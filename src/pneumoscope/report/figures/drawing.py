@@ -1,4 +1,4 @@
-"""The value that every figure is."""
+"""The data type of all figures."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Drawing:
 
     @property
     def summary(self) -> str:
-        """What is to be seen, in a sentence."""
+        """A description of the figure in one sentence."""
         return text_of("figures.yaml", self.kind, "summary", self.facts)
 
     def draw(self) -> Figure:
-        """Return the drawing, in the style of all figures."""
+        """Return the drawing, in the common style of figures."""
         with style():
             return self.plot()

@@ -1,4 +1,4 @@
-"""Forest plots: values with their intervals, a row each, in panels side by side."""
+"""Forest plots: values with their intervals, one row each, in panels side by side."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pneumoscope.evaluation.estimate import Estimate
 
 RATES = (("auc", "AUC"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity"))
-"""What is shown of groups and findings: keys and titles."""
+"""Metrics of groups and findings: keys and titles."""
 
 Scale = Callable[["Axes", list[float]], None]
 """Sets the horizontal axis of a panel for its values."""
 
 
 class Mark(NamedTuple):
-    """What a row has in a panel.
+    """The mark of a row in a panel.
 
     Attributes:
         point: A value and the ends of its interval.
@@ -98,14 +98,14 @@ def forest_drawing(
 def rated_row(
     name: str, numbers: Mapping[str, Estimate], *cells: object, hollow: bool, heading: str = ""
 ) -> Row:
-    """Return the row of a group or a finding: ``RATES``, with what its table has before them."""
+    """Return the row of a group or a finding, with the metrics in ``RATES``."""
     marks = tuple(Mark(point_of(numbers[key]), hollow=hollow) for key, _ in RATES)
     values = (value for mark in marks for value in mark.point)
     return Row(name, marks, heading, cells=((*cells, *values),))
 
 
 def difference_mark(point: Point, *, apart: bool, seeds: Sequence[float] = ()) -> Mark:
-    """Return a difference, as a square if it is beyond chance."""
+    """Return a difference, as a square if it is significant."""
     colour, mark = (VERMILLION, "s") if apart else (BLUE, "o")
     return Mark(point, colour, mark, beside=seeds)
 

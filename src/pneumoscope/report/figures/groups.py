@@ -79,7 +79,7 @@ _NEW = ("sensitivity", "specificity", "auc", "ece")
 
 
 def new_patients_forest(found: NewPatients) -> Drawing:
-    """Return sensitivity, specificity, AUC and calibration error of each group as if new."""
+    """Return sensitivity, specificity, AUC and calibration error of each held-out group."""
     expected = found.expected
     told = [
         (group.name, name, *point_of(group.found.numbers[name]),
@@ -110,7 +110,7 @@ def new_patients_forest(found: NewPatients) -> Drawing:
 
 
 def _of_group(group: AsNew, name: str) -> Mark:
-    """Return what was found of a group, before what its block promised."""
+    """Return the value of a group, drawn in front of that of its validation block."""
     value = point_of(group.promised.numbers[name])[0]
     promised = Mark((value, value, value), MUTED, "s", hollow=True)
     behind = (promised,) if math.isfinite(value) else ()
@@ -118,7 +118,7 @@ def _of_group(group: AsNew, name: str) -> Mark:
 
 
 def _of_all(own: Expected | None) -> Mark:
-    """Return the mean over groups, before the range to expect of one more."""
+    """Return the mean over groups, drawn in front of the prediction interval of one more."""
     if own is None:
         return Mark((math.nan,) * 3)
     behind: tuple[Mark, ...] = ()
@@ -141,7 +141,7 @@ def robustness_curves(found: Sequence[Corrupted]) -> Drawing:
         found: What ``robustness`` gave: the images as they are, then each corruption.
     """
     if len(found) < 2:
-        raise OptionError("found", must="of at least one corruption", was=len(found))
+        raise OptionError("found", must="results of at least one corruption", was=len(found))
     last = {
         name: point_of(rows[-1].numbers["auc"])[0] for name, rows in _by_kind(found[1:]).items()
     }

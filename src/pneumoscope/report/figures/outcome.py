@@ -67,7 +67,7 @@ def class_confusion(found: ClassNumbers) -> Drawing:
 def _plot_matrix(
     matrix: Integers, shares: Floats, classes: Sequence[str], *, columns: str
 ) -> Figure:
-    """Draw a matrix; the more classes, the less stands in a cell.
+    """Draw a matrix; with more classes, cells contain less text.
 
     Args:
         matrix: Images, ``[K, K]``.
@@ -197,7 +197,7 @@ def _root_ticks(most: float) -> list[int]:
 
 
 def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) -> Drawing:
-    """Return how many classes remain possible, and how often the true one is among them.
+    """Return how many classes are plausible, and how often the true one is among them.
 
     Args:
         sets: The numbers of the prediction sets.
@@ -220,7 +220,7 @@ def prediction_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int
 
 
 def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) -> Figure:
-    """Draw bars of the sizes on the left, and a row a class on the right."""
+    """Draw bars of the sizes on the left, and one row per class on the right."""
     n = len(names)
     figure = plotting.new_figure(WIDE_IN, 1.7 + 0.24 * n, gap=0.08)
     left, right = figure.subplots(1, 2)
@@ -232,7 +232,7 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
     step = 1 if n <= _WITH_COUNTS else 2  # two-digit numbers side by side would touch
     left.set_xticks(range(1, n + 1, step))
     left.set_ylim(0, 1.12 * max([*shares, 0.1]))
-    plotting.label_axes(left, x="Possible classes", y="Share of images")
+    plotting.label_axes(left, x="Plausible classes", y="Share of images")
     points = [point_of(one) for one in sets.coverage_by_class]
     promised = 1 - (sets.error_level or 0)
     if sets.error_level is not None:
@@ -242,5 +242,5 @@ def _plot_sets(sets: SetNumbers, names: Sequence[str], counts: Sequence[int]) ->
     up_to_one(right, [promised, *(value for point in points for value in point)])
     named = zip(names, counts, strict=True)
     plotting.name_rows(right, [f"{shortened(name)} ({count:,})" for name, count in named])
-    right.set_title("True class possible", color=MUTED, weight="normal", size=10)
+    right.set_title("True class plausible", color=MUTED, weight="normal", size=10)
     return figure

@@ -40,7 +40,7 @@ def sheet(
         facts: What its summary is filled in with.
     """
     if not cells:
-        raise OptionError("cells", must="one at least", was=0)
+        raise OptionError("cells", must="at least one", was=0)
     plot = lambda: _plot_sheet(cells, columns)  # noqa: E731 - as for all figures
     return Drawing(kind, rows, plot, facts, cells=tuple(cells), columns=columns)
 
@@ -115,7 +115,7 @@ def _as_jpeg(picture: Pixels | Floats) -> bytes:
 
 
 def augmentation_sheet(originals: Pixels, augmented: Pixels, labels: Sequence[str]) -> Drawing:
-    """Return training images and augmented versions of them, a row an image.
+    """Return training images and augmented versions of them, one row per image.
 
     Args:
         originals: ``uint8 [N, H, W]``.
@@ -145,7 +145,7 @@ def augmentation_sheet(originals: Pixels, augmented: Pixels, labels: Sequence[st
 
 
 def case_sheet(cells: Sequence[Cell], names: Sequence[str], *, columns: int = 4) -> Drawing:
-    """Return single images, with their label above and what was said below it.
+    """Return single images, with the label and the prediction above each.
 
     Args:
         cells: Of each case the image and, where there is some, the same with its evidence.
@@ -170,7 +170,7 @@ def picture_sheet(
         columns: Pictures in a row.
     """
     if len(titles) != len(pictures):
-        raise OptionError("titles", must=f"{len(pictures)}, one a picture", was=titles)
+        raise OptionError("titles", must=f"{len(pictures)} texts, one per picture", was=titles)
     cells = [Cell((picture,), "", title) for picture, title in zip(pictures, titles, strict=True)]
     rows = list(zip(range(1, len(pictures) + 1), titles, names, strict=True))
     return sheet(kind, rows, cells, columns=columns, titles=titles)

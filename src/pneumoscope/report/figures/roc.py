@@ -79,13 +79,13 @@ def roc_of(truth: npt.ArrayLike, probabilities: npt.ArrayLike) -> Roc:
     if not np.isfinite(scores).all():
         raise DataError(
             f"{int((~np.isfinite(scores)).sum())} of {scores.size} probabilities are not "
-            "numbers. Look at the probability column of the scores file."
+            "numbers. Check the probability column of the scores file."
         )
     curve = roc(labels, scores)
     if curve is None:
         positives = int((labels == 1).sum())
         raise DataError(
-            f"A ROC curve needs both classes, but of {labels.size} images {positives} are "
+            f"An ROC curve requires both classes, but of {labels.size} images {positives} are "
             f"positive and {labels.size - positives} negative. Evaluate on a set that has both."
         )
     return curve
@@ -189,7 +189,7 @@ def roc_curves(found: Comparison) -> Drawing:
 
 
 def class_roc(found: ClassNumbers, scores: ClassScores) -> Drawing:
-    """Return the curve of each class against the rest: four in one square, more in a panel each."""
+    """Return the curve of each class against the rest: up to four in one square, or in panels."""
     lines = [_class_line(found, scores, k) for k in range(len(found.labels))]
     rows = [(one.name, *row) for one in lines for row in zip(one.fpr, one.tpr, strict=True)]
 

@@ -43,7 +43,7 @@ class LevelDifference:
         name: The level.
         point: The difference and the ends of its interval; NaN where there is none.
         seeds: The difference of each seed.
-        apart: Whether it is beyond chance, after Holm's correction.
+        apart: Whether it is significant, after Holm's correction.
     """
 
     question: str

@@ -32,7 +32,7 @@ def class_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers
     """
     if not splits or not classes:
         names = (splits, classes)
-        raise OptionError("splits and classes", must="one name each at least", was=names)
+        raise OptionError("splits and classes", must="at least one name each", was=names)
     require_shape("counts", counts, (len(splits), len(classes)))
     rows = [(splits[s], classes[c], counts[s, c]) for s, c in np.ndindex(counts.shape)]
     return Drawing(
@@ -55,7 +55,7 @@ def class_counts_of(splits: Sequence[str], labels: Sequence[str]) -> Drawing:
 
 
 def _plot_counts(splits: Sequence[str], classes: Sequence[str], counts: Integers) -> Figure:
-    """Draw one panel of bars a split, with the count and the share above each bar."""
+    """Draw one panel of bars per split, with the count and the share above each bar."""
     longest = max(len(word) for name in classes for word in [*name.split(), ""])
     panel_in = len(classes) * longest * _LETTER_IN  # with the names side by side
     upright = panel_in > NARROW_IN

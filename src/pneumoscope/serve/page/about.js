@@ -13,7 +13,7 @@ export function showModel($, model) {
   }
   const good = facts.achieved;
   $("how-good").textContent = good?.sensitivity && good?.specificity
-    ? `On similar ${good.part === "val" ? "validation" : good.part} images: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect lower values on images from other sources.`
+    ? `On the ${{ val: "validation ", unknown: "" }[good.part] ?? `${good.part} `}images used to choose the threshold: sensitivity ${range(good.sensitivity)}, specificity ${range(good.specificity)}. Expect lower values on images from other sources.`
     : "";
   const findings = Object.entries(facts.findings ?? {});
   const decided = findings.length
@@ -21,8 +21,8 @@ export function showModel($, model) {
     : [["Classes", facts.classes.join(", ")], ["Decision threshold", `${facts.threshold.toFixed(4)} (${facts.rule})`]];
   const rows = [
     ["Model", `${facts.name} ${model.versions.join(" ")}`], ["SHA-256", facts.sha256], ...decided,
-    ["Made for", made.join(", ")], ["Limits", facts.card.limits], ["Data", facts.card.data],
-    ["How good", $("how-good").textContent],
+    ["Intended use", made.join(", ")], ["Limits", facts.card.limits], ["Data", facts.card.data],
+    ["Performance", $("how-good").textContent],
   ].filter(([, value]) => value);
   $("facts").replaceChildren(...rows.flatMap(([name, value]) => {
     const term = document.createElement("dt");

@@ -50,7 +50,7 @@ function renderScale($, record) {
   $("scale-text").textContent = text;
   const each = Object.entries(record.probabilities ?? {});
   $("each").textContent = each.length > 2 ? each.map(([name, value]) => `${name} ${probabilityText(value)}`).join(", ") : "";
-  $("bar").setAttribute("aria-label", `Probability of ${positive} ${probabilityText(record.probability)}; the threshold is ${record.threshold.toFixed(3)}${zone ? `; undecided from ${zone[0].toFixed(3)} to ${zone[1].toFixed(3)}` : ""}`);
+  $("bar").setAttribute("aria-label", `Probability of ${positive} ${probabilityText(record.probability)}; the threshold is ${record.threshold.toFixed(3)}${zone ? `; uncertain from ${zone[0].toFixed(3)} to ${zone[1].toFixed(3)}` : ""}`);
 }
 
 // The findings of an image, one row each. `chosen` returns the opinion on a finding, `choose` stores

@@ -5,8 +5,8 @@ export const UNCERTAIN = "UNCERTAIN";
 export const POSITIVE = "POSITIVE"; // of a model of several findings, as NEGATIVE is
 
 export const state = {
-  models: [], // what the service tells of each
-  model: null, // the one that is asked
+  models: [], // descriptions from the service
+  model: null, // the selected model
   items: [], // {file, name, state, record, reason, pictures, key, opinion}
   shown: null,
 };
