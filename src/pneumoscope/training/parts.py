@@ -316,7 +316,7 @@ class DecisionRecipe:
         error_level: Error level of the uncertain zone: the maximum share of each class classified
             as the other; ``auto`` selects it, 0 disables the zone.
         group_share: The share of the held-out groups for which threshold, calibration and uncertain
-            zone are chosen: 1 chooses them for the worst group, 0.9 ignores the worst tenth.
+            zone are chosen: 1 chooses them for the worst group, 0.9 ignores the worst ones, up to a tenth.
         gate: Whether the reader refuses images unlike the training images.
     """
 
@@ -339,7 +339,7 @@ class DecisionRecipe:
     group_share: float = setting(
         1.0,
         "share of the held-out groups for which threshold, calibration and uncertain zone are "
-        "chosen: 1 chooses them for the worst group, 0.9 ignores the worst tenth",
+        "chosen: 1 chooses them for the worst group, 0.9 ignores the worst ones, up to a tenth",
         between=(0.01, 1),
         metavar="P",
     )
