@@ -146,7 +146,7 @@ def test_a_shard_that_kills_three_workers_becomes_rows_and_can_be_tried_again(
 
 
 def test_workers_that_do_not_start_end_the_run(archive: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"before they can read .*SIGKILL"):
+    with pytest.raises(EngineError, match=r"ended while starting .*SIGKILL"):
         _read(archive, tmp_path / "out", make=DyingReader)
 
 

@@ -229,7 +229,7 @@ def test_the_best_is_learnt_again_and_its_luck_told(data: Path, tmp_path: Path) 
     code, said, errors = run_warm("pneumoscope", *words)  # a fork of what has trained cannot train
     assert code == 0, errors
     assert "Is the best recipe of the search better than the base?" in said
-    assert "With 2 new seeds the same recipe reaches" in said
+    assert "With 2 new seeds, the same recipe reaches" in said
     assert "selection optimism" in said
     rows = rows_of(out.root / "runs.csv")
     again = [row for row in rows if row["title"].startswith("base, seed")]

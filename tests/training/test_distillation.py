@@ -98,7 +98,7 @@ def test_teachers_are_trained_once(data: PreparedData, tmp_path: Path) -> None:
     told = [float(row["probability PNEUMONIA"]) for row in rows_of(tmp_path / FILE)]
     assert heavier[:, 1] == pytest.approx(told, abs=1e-6)
     fewer = replace(data, split=split_catalog(data.catalog, fraction=0.4))
-    with pytest.raises(DataError, match="of other images"):
+    with pytest.raises(DataError, match="contains other images"):
         soft_targets(recipe(), fewer, folder=folder, teach=teach)
 
 

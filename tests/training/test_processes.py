@@ -114,7 +114,7 @@ def test_machines_with_other_images_do_not_train_together(
         machines.bury()
     assert codes == [1, 1]
     for text in said:
-        assert "have different images or parts" in text
+        assert "have different images or splits" in text
         assert "Traceback" not in text
     assert read_log(RUN / "log.csv") == []
 

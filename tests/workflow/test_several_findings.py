@@ -334,8 +334,8 @@ def test_one_finding_alone(table: Path, tmp_path: Path) -> None:
             ("train", "TABLE", "--findings", "--validation", "groups", "--out", "OUT"),
             "validation over groups needs a single conclusion",
         ),
-        (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be left out"),
-        (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be left out"),
+        (("evaluate", "RUN", "TABLE", "--robustness"), "--robustness must be omitted"),
+        (("compare", "RUN", "RUN", "--report", "OUT"), "--report must be omitted"),
         (("train", "TABLE", "--out", "OUT", "--findings", "Hernia"), "findings of the data"),
     ],
 )  # fmt: skip

@@ -192,7 +192,7 @@ class Supervisor:
             else:
                 self._failed_starts += 1
                 if self._failed_starts >= TRIES:
-                    raise EngineError(f"the workers end while starting ({reason}).")
+                    raise EngineError(f"the workers ended while starting ({reason}).")
         else:
             self.progress.deaths += 1
             self._deaths[shard.number] += 1

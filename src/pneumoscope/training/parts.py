@@ -316,7 +316,8 @@ class DecisionRecipe:
         error_level: Error level of the uncertain zone: the maximum share of each class classified
             as the other; ``auto`` selects it, 0 disables the zone.
         group_share: The share of the held-out groups for which threshold, calibration and uncertain
-            zone are chosen: 1 chooses them for the worst group, 0.9 ignores the worst ones, up to a tenth.
+            zone are chosen: 1 chooses them for the worst group, 0.9 ignores the worst ones, up
+            to a tenth.
         gate: Whether the reader refuses images unlike the training images.
     """
 

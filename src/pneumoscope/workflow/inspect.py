@@ -79,7 +79,7 @@ def inspect_data(
     if split_file is not None and split_file.is_dir():
         split_file = split_file / "split.csv"
     if scores and options is not None and options.findings is not None:
-        raise OptionError("scores", must="left out with `findings`", was=[*map(str, scores)])
+        raise OptionError("scores", must="omitted with `findings`", was=[*map(str, scores)])
     contradicted = _contradicted(data, scores, positive, options) if scores else []
     audit = audit_data(
         data,

@@ -111,7 +111,7 @@ def _of_findings(
     options = options or DataOptions()
     if options.classes is not None:
         raise OptionError(
-            "class_map", must="left out with a reader of several findings", was=info.classes
+            "class_map", must="omitted with a reader of several findings", was=info.classes
         )
     unlabelled = recipe.data.unlabelled if recipe is not None else None
     given = options.unlabelled if options.unlabelled != "ignore" else unlabelled or "ignore"
