@@ -40,7 +40,10 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument("folder", type=Path, nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="study folder; an existing study is continued")
     parser.add_argument(
-        "--plan", metavar="PLAN", help="the plan: report, or a YAML file (default: report)"
+        "--plan",
+        metavar="PLAN",
+        help="the plan: report (the experiments of the student project report on which this "
+        "package is based), or a YAML file (default: report)",
     )
     parser.add_argument(
         "--jobs",

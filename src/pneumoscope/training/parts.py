@@ -315,9 +315,8 @@ class DecisionRecipe:
         operating_point: The rule that chooses the decision threshold.
         error_level: Error level of the uncertain zone: the maximum share of each class classified
             as the other; ``auto`` selects it, 0 disables the zone.
-        group_share: The share of the held-out groups for which threshold, calibration and uncertain
-            zone are chosen: 1 chooses them for the worst group, 0.9 ignores the worst ones, up
-            to a tenth.
+        group_share: The share of the held-out groups that threshold, calibration and uncertain
+            zone must suit: 1 requires all groups; 0.9 leaves out the worst ones, at most a tenth.
         gate: Whether the reader refuses images unlike the training images.
     """
 
@@ -339,8 +338,9 @@ class DecisionRecipe:
     )
     group_share: float = setting(
         1.0,
-        "share of the held-out groups for which threshold, calibration and uncertain zone are "
-        "chosen: 1 chooses them for the worst group, 0.9 ignores the worst ones, up to a tenth",
+        "share of the held-out groups that threshold, calibration and uncertain zone must suit: "
+        "1 requires all groups, so the worst one decides; 0.9 leaves out the worst groups, at most "
+        "a tenth of all",
         between=(0.01, 1),
         metavar="P",
     )

@@ -156,8 +156,8 @@ PRESETS: Mapping[str, Recipe] = {
     ),
 }
 ABOUT: Mapping[str, str] = {
-    "seed": "the three-layer network of the student report, trained from scratch as "
-    "described there",
+    "seed": "the three-layer network of the student project on which this package is based, "
+    "trained from scratch as described in its report",
     "transfer": "fine-tunes a pretrained network: first its last layer, then all layers",
     "probe": "a linear layer on the features of a frozen pretrained network",
 }
