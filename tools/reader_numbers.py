@@ -70,9 +70,9 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
         return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
     text = f"""
-        The included reader was validated on {policy["n"]} images of {policy["patients"]} patients:
-        in each series of patient numbers (file names with the same prefix), the patients with the
-        lowest numbers.
+        The included reader was validated on {policy["n"]} images of {policy["patients"]} patients.
+        The file names of the data set form series with the same prefix; these are the patients with
+        the lowest numbers of each series.
         {percent(now["set_aside"], "95% confidence interval ")} of the images are UNCERTAIN or
         NOT_ASSESSABLE, and {percent(now["error"])} of the remaining
         conclusions are wrong. If every image is classified at the decision threshold, without the
