@@ -23,7 +23,13 @@ from pneumoscope.cli import main
 from pneumoscope.errors import DataError, ImageError
 from pneumoscope.images.read import read_bytes
 from pneumoscope.reader.archive.dicomdir import images_of
-from pneumoscope.reader.archive.inputs import Unlisted, iterate_images, others_text
+from pneumoscope.reader.archive.inputs import (
+    Unlisted,
+    images_below,
+    iterate_images,
+    others_text,
+)
+from pneumoscope.reader.archive.output import Archive
 
 Captured = pytest.CaptureFixture[str]
 
@@ -84,6 +90,17 @@ def test_what_is_or_is_called_an_image_is_a_row_and_the_rest_is_counted(folder: 
     }
     files = sum(path.is_file() for path in folder.iterdir())
     assert len(found) + others.total() == files + 1  # the hidden folder
+
+
+def test_the_journal_of_an_output_in_the_folder_is_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    out = tmp_path / "results.csv"
+    others: Counter[str] = Counter()
+    with Archive(out, {}) as archive:
+        assert archive.journal.parent == tmp_path
+        assert archive.journal.exists()
+        assert list(images_below(str(tmp_path), others=others)) == []
+    assert others == {".txt": 1}
 
 
 def test_a_file_that_cannot_be_opened_is_a_row(

@@ -26,6 +26,10 @@ CALLED_IMAGES = (
 HIDDEN, HIDDEN_FOLDER, NO_SUFFIX = "hidden", "hidden folder", "no file extension"
 """Kinds of skipped files, besides those named by their suffix."""
 
+UNFINISHED = ".journal"
+"""Suffix of the journal of an unfinished output, which is not counted as a skipped file: the output
+of ``predict`` may lie in the folder that it reads."""
+
 _MOST_KINDS = 100
 _LONGEST_SUFFIX = 12
 _RUN = 20_000
@@ -165,7 +169,7 @@ def _below(folder: str, *, visited: set[int], others: Counter[str]) -> Iterator[
                 _count(others, "DICOMDIR")
             elif name.lower().endswith(CALLED_IMAGES) or _is_meant_as_image(path):
                 yield path
-            else:
+            elif not name.endswith(UNFINISHED):
                 _count(others, suffix_of(name) or NO_SUFFIX)
     except OSError as fault:
         yield Unlisted(

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 import numpy as np
 
 from pneumoscope.errors import OptionError, OutputError, nearest
-from pneumoscope.reader.archive.inputs import Unlisted
+from pneumoscope.reader.archive.inputs import UNFINISHED, Unlisted
 from pneumoscope.reader.archive.journal import (
     AGAIN,
     CONTINUED,
@@ -94,7 +94,7 @@ class Archive:
     ) -> None:
         self.out = out
         self._findings = tuple(findings)
-        self.journal = out.with_name(out.name + ".journal")
+        self.journal = out.with_name(out.name + UNFINISHED)
         self.done = 0
         self.complete = False
         self._format = file_format or _format_of(out)
