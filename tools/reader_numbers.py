@@ -71,8 +71,9 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
 
     text = f"""
         The included reader was validated on {policy["n"]} images of {policy["patients"]} patients.
-        The file names of the data set form series with the same prefix; these are the patients with
-        the lowest numbers of each series.
+        The file names of the data set contain patient numbers and fall into series, each with its
+        own prefix; the {policy["patients"]} patients are those with the lowest numbers in each
+        series.
         {percent(now["set_aside"], "95% confidence interval ")} of the images are UNCERTAIN or
         NOT_ASSESSABLE, and {percent(now["error"])} of the remaining
         conclusions are wrong. If every image is classified at the decision threshold, without the

@@ -191,7 +191,7 @@ def test_train_writes_a_whole_run(trained: Trained) -> None:
         for suffix in ("png", "svg", "csv"):
             assert (trained.run.figures / f"{stem}.{suffix}").stat().st_size > 0
     page = trained.run.report.read_text()
-    assert "How well does the reader distinguish PNEUMONIA from NORMAL?" in page
+    assert "How well does the reader (a model) distinguish PNEUMONIA from NORMAL?" in page
     assert f"{trained.evaluations['test']['accuracy'].value:.1%}" in page
     assert "not a medical device" in page
 

@@ -162,7 +162,7 @@ def parser(verb: str = "") -> Parser:
         description="Read chest X-rays. Research software, not a medical device.",
     )
     top.add_argument("--version", action=Version, help="print the version and exit")
-    verbs = top.add_subparsers(metavar="VERB", required=True, prog=top.prog)
+    verbs = top.add_subparsers(metavar="COMMAND", required=True, prog=top.prog)
     for name in (verb,) if verb in VERBS else VERBS:
         import_module(f"{__name__}.{name}").add_to(verbs)
     return top

@@ -28,7 +28,7 @@ def add_to(verbs: Verbs) -> None:
         "inspect",
         run,
         about="Audit a folder of X-rays: contents, problems, duplicates and label "
-        "shortcuts. The exit code is 1 if there are errors.",
+        "shortcuts. The exit code is 1 if the audit reports errors.",
         example="pneumoscope inspect chest_xray --out inspect",
     )
     parser.add_argument(

@@ -30,7 +30,7 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "study",
         run,
-        about="Train many readers, following a plan or a search, and report which settings "
+        about="Train many readers, as listed in a plan or chosen by a search, and report which settings "
         "mattered.",
         example="pneumoscope study chest_xray --plan report --out studies/report",
     )

@@ -67,7 +67,7 @@ class DataRecipe:
         ),
         Setting(
             name="resize",
-            about="how images of other aspect ratios are fitted to it",
+            about="how images that are not square are fitted to the square input",
             choices=tuple(RESIZE),
         ),
     )
