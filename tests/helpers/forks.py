@@ -33,9 +33,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tqdm import tqdm
-
 PROGRAMS = "PNEUMOSCOPE_TEST_FORKS"
 """The environment variable with the socket of the process that forks programs."""
 
@@ -135,6 +132,9 @@ class Forks:
 
 def main(arguments: bytes) -> None:
     """Load what is needed, and fork for each request until standard input ends."""
+    import pytest  # noqa: PLC0415 - the programs that request forks need neither
+    from tqdm import tqdm  # noqa: PLC0415
+
     programs, workers, collect = pickle.loads(arguments)  # noqa: S301 - of the process that started
     ends = os.dup(0)
     # It listens before it has loaded anything, so that nobody has to wait for its sockets.
@@ -173,6 +173,8 @@ def _quiet() -> None:
 
 def _collect(arguments: Sequence[str]) -> None:
     """Import the tests as pytest does; the workers report errors."""
+    import pytest  # noqa: PLC0415
+
     sys.argv = ["pytest"]
     path, environment = list(sys.path), dict(os.environ)
     pytest.main(["--collect-only", "-q", *_WITHOUT_THREADS, *arguments])

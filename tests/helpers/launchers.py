@@ -7,6 +7,7 @@ import re
 import shlex
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,16 @@ from helpers.processes import below, kill
 from helpers.warm import Warm
 
 SECONDS = 300.0
+_AS_FORK = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from helpers.warm import run_warm
+unbuffered, as_module, module, *words = sys.argv[1:]
+assert (unbuffered, as_module) == ("-u", "-m")
+code, out, errors = run_warm(module, *words)
+print(out, errors, sep="")
+sys.exit(code)
+"""
 _PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "cluster.md"
 
 
@@ -77,12 +88,20 @@ def by_slurm(programs: Path) -> Machines:
     return Machines(program, [words] * 2, [{**common, **task} for task in tasks])
 
 
-def by_torchrun() -> Machines:
-    """Start the page's command on each machine."""
+def by_torchrun(folder: Path) -> Machines:
+    """Start the page's command on each machine.
+
+    Args:
+        folder: A folder for what torchrun starts instead of Python: a program that runs the module
+            in a fork of ``helpers.warm``.
+    """
+    python = folder / "python"
+    python.write_text(f"#!{sys.executable}\n{_AS_FORK}")
+    python.chmod(0o755)
     command = _of_page("torchrun --nnodes").replace("HEAD:29500", f"127.0.0.1:{_free_port()}")
     program, *words = shlex.split(command.replace("\\\n", " "))
     assert program == "torchrun"
-    return Machines("torch.distributed.run", [words] * 2)
+    return Machines("torch.distributed.run", [words] * 2, [{"PYTHON_EXEC": str(python)}] * 2)
 
 
 def by_kubernetes(*images: Path) -> Machines:

@@ -222,14 +222,14 @@ def test_one_process_leads(
     assert is_leader() is leads
 
 
-def test_layers_that_do_not_learn_yet_give_no_gradients(recipe_file: Path) -> None:
+def test_layers_that_do_not_learn_yet_give_no_gradients(recipe_file: Path, tmp_path: Path) -> None:
     """Started by torchrun."""
     frozen = recipe_of(
         "transfer", model="timm:test_resnet", weights="none", image_size=32, max_epochs=2,
         head_epochs=1, val_fraction=0.25, batch_size=14,
     )  # fmt: skip
     frozen.save(recipe_file)
-    machines = by_torchrun()
+    machines = by_torchrun(tmp_path)
     try:
         codes, said = machines.end()
     finally:
