@@ -18,7 +18,7 @@ SOURCE = Path(pneumoscope.__file__).parents[1]
 BENCHMARKS = SOURCE.parent / "benchmarks"
 OURS = ".cache/pneumoscope"
 
-_KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "OMP_NUM_THREADS")
 # Python's own view of the network, for machines without strace.
 _HOOK = """
 import os, sys
