@@ -596,7 +596,6 @@ def test_axe_finds_nothing_serious(
         reduced_motion="reduce",
         bypass_csp=True,  # axe is put into the page
     ) as page:
-
         page.evaluate(axe_module.Axe().axe_script)
 
         def check(what: str) -> None:
