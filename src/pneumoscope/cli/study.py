@@ -30,8 +30,8 @@ def add_to(verbs: Verbs) -> None:
         verbs,
         "study",
         run,
-        about="Train many readers, as listed in a plan or chosen by a search, and report which settings "
-        "mattered.",
+        about="Train many readers, as listed in a plan or chosen by a search, and report which "
+        "settings mattered.",
         example="pneumoscope study chest_xray --plan report --out studies/report",
     )
     parser.add_argument(
