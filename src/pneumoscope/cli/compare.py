@@ -53,7 +53,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--finding",
         metavar="NAME",
-        help="for readers of several findings: compare only this one, as two classes",
+        help="for readers trained with --findings: compare only this finding, as two classes",
     )
     add_interval_options(parser, seed_of="the resampling")
     add_patient_option(parser)

@@ -63,7 +63,7 @@ def add_to(verbs: Verbs) -> None:
     parser.add_argument(
         "--finding",
         metavar="NAME",
-        help="for a reader of several findings: evaluate only this one, as two classes",
+        help="for a reader trained with --findings: evaluate only this finding, as two classes",
     )
     parser.add_argument("--scores", type=Path, metavar="FILE", help="write the scores to this CSV")
     parser.add_argument(

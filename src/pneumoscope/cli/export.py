@@ -24,7 +24,9 @@ def add_to(verbs: Verbs) -> None:
         about="Export one or several runs as one model file, optionally at reduced precision.",
         example="pneumoscope export runs/seed-0 runs/seed-1 --out both.onnx --precision float16",
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="run folders trained on the same data")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="folders of runs that used the same data"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model file")
     parser.add_argument("--data", type=Path, help="the images, if they have moved")
     parser.add_argument(

@@ -78,9 +78,9 @@ def add_to(verbs: Verbs) -> None:
 
 
 _TITLES = {
-    "data": "data: images and their preparation",
-    "learning": "learning: network and training",
-    "decision": "decision policy: fitted after training",
+    "data": "data (images and their preparation)",
+    "learning": "learning (network and training)",
+    "decision": "decision policy (fitted after training)",
 }
 
 
