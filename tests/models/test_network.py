@@ -38,6 +38,7 @@ NAMES = [
 SHALLOW: dict[str, dict[str, Any]] = {
     "convnextv2_atto": {"depths": (1, 1, 1, 1)},
     "densenet121": {"block_config": (2, 2, 2, 2)},
+    "regnetx_002": {"depth": 4, "wa": 40, "wm": 2},
     "vit_tiny_patch16_224": {"depth": 2},
 }
 """Options of timm for the same layers in fewer blocks."""
