@@ -70,11 +70,11 @@ def readme_text(numbers: Mapping[str, Any]) -> str:
         return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
     text = f"""
-        The included reader was validated on {policy["n"]} images of {policy["patients"]} patients.
-        The file names of the data set contain patient numbers and fall into series, each with its
-        own prefix; the {policy["patients"]} patients are those with the lowest numbers in each
-        series.
-        {percent(now["set_aside"], "95% confidence interval ")} of the images are UNCERTAIN or
+        The included reader was trained and validated on the training folder of the Kaggle data set
+        (see the walkthrough below). The file names of the data set contain patient numbers and fall
+        into series, each with its own prefix; the {policy["n"]} validation images are those of the
+        {policy["patients"]} patients with the lowest numbers in each series.
+        {percent(now["set_aside"], "95% confidence interval ")} of these images are UNCERTAIN or
         NOT_ASSESSABLE, and {percent(now["error"])} of the remaining
         conclusions are wrong. If every image is classified at the decision threshold, without the
         uncertain zone and the input checks, sensitivity is {share(alone["sensitivity"])} and

@@ -80,7 +80,9 @@ class DataRecipe:
         "split file; auto: folder if large enough, else grouped",
         metavar="HOW",
     )
-    val_fraction: float = setting(0.1, "share of patients for validation")
+    val_fraction: float = setting(
+        0.1, "share of the images of each class for validation; patients are not divided"
+    )
     block: str = setting(
         "low",
         "patients of the block: low (the lowest numbers), high (the highest), or K/N (the K-th of "
@@ -97,7 +99,10 @@ class DataRecipe:
     folds: int = setting(5, "number of folds, or of blocks or clusters that are held out")
     fold: int = setting(0, "the validation fold, from 0", metavar="K")
     test_fraction: float = setting(
-        0.0, "share of patients for testing, if the data have no test set", flag="test"
+        0.0,
+        "share of the images of each class for testing, if the data have no test set; patients are "
+        "not divided",
+        flag="test",
     )
     near_copies: NearCopies = setting(
         "tie",
