@@ -53,6 +53,7 @@ def test_each_package_has_its_checksum_and_network() -> None:
 def test_it_is_found_offline_and_not_imported(package: WeightsPackage) -> None:
     found = find_weights(package.model)
     assert found is not None
+    assert found.facts is not None
     assert found.path.name == package.file
     assert found.facts.licence == "Apache-2.0"
     assert [name for name in sys.modules if name.endswith("pytorch_model")] == []
