@@ -53,6 +53,23 @@ def test_importing_and_helping_load_nothing_heavy(code: str) -> None:
     assert heavy_after(code) == set()
 
 
+@pytest.mark.parametrize(
+    ("verb", "often"),
+    [("train", False), ("predict", False), ("serve", True), ("node", True), ("pull", True)],
+)
+def test_only_services_collect_garbage_as_often_as_usual(verb: str, often: bool) -> None:
+    code = (
+        "import gc, sys\n"
+        "import pneumoscope.cli as line\n"
+        f"sys.argv, usual = ['pneumoscope', {verb!r}], gc.get_threshold()[0]\n"
+        "line.main = lambda **_: print(usual, gc.get_threshold()[0]) or 0\n"
+        "line.command()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    usual, threshold = map(int, done.stdout.split())
+    assert (threshold == usual) if often else (threshold > 20 * usual)
+
+
 ROOMS = ("pneumoscope.export", "pneumoscope.report.run_report", "pneumoscope.training.probe")
 
 
