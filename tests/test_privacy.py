@@ -110,7 +110,7 @@ def test_a_verb_connects_to_nothing_and_writes_into_no_other_folder(
     if len(commands) == 1:
         assert fresh(home, "-m", "pneumoscope", *commands[0]) == []
     else:
-        code = "from pneumoscope.cli import main; import sys"
+        code = "import gc, sys; gc.set_threshold(50_000); from pneumoscope.cli import main"
         code += f"; sys.exit(max(main(words) for words in {commands!r}))"
         assert fresh(home, "-c", code) == []
     assert foreign(home) == set()

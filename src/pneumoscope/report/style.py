@@ -98,9 +98,10 @@ def save(figure: Figure, folder: Path, *, name: str) -> str:
     svg, png = io.BytesIO(), io.BytesIO()
     undated = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with style():
-        figure.draw_without_rendering()
-        # Placed once for both files. Without an engine, neither is drawn once more to be placed.
-        figure.set_layout_engine(None)
+        # Placed once for both files; without an engine, drawing does not place it again.
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(svg, format="svg", metadata=undated)
         figure.savefig(
             png,

@@ -6,6 +6,7 @@ to standard output. It ends at the end of its input, when the parent process has
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -124,4 +125,5 @@ def _say(output: TextIO, **event: object) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000)  # as in the command line: imported objects contain no cycles
     sys.exit(main())

@@ -7,6 +7,7 @@ devices read the same file.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -192,4 +193,5 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000)  # as in the command line: imported objects contain no cycles
     sys.exit(_main())
