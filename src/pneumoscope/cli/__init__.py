@@ -62,8 +62,9 @@ VERBS = (
 )
 """The verbs, each a module of this package, in the order of the help."""
 
-_SERVICES = ("serve", "node", "pull")
-"""The verbs that run until they are stopped; they collect garbage as often as usual."""
+_ON_NETWORK = ("serve", "node", "pull")
+"""The verbs that receive images over a network; they collect garbage as often as usual, since
+objects of a connection may form cycles that contain its images."""
 
 _EXTRAS = {
     "onnx": "adapt",
@@ -86,7 +87,7 @@ def command() -> NoReturn:
         # NumPy's OpenBLAS starts a thread per core, which would spin while the rest of the program
         # loads.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if sys.argv[1:2] not in ([name] for name in _SERVICES):
+    if sys.argv[1:2] not in ([name] for name in _ON_NETWORK):
         # Searching for cycles among imported objects finds none; with PyTorch and its exporter it
         # takes 1.5 s.
         gc.set_threshold(50_000)
