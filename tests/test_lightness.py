@@ -57,7 +57,9 @@ def test_importing_and_helping_load_nothing_heavy(code: str) -> None:
     ("verb", "often"),
     [("train", False), ("predict", False), ("serve", True), ("node", True), ("pull", True)],
 )
-def test_only_verbs_that_receive_images_collect_garbage_as_often_as_usual(verb: str, often: bool) -> None:
+def test_only_verbs_that_receive_images_collect_garbage_as_often_as_usual(
+    verb: str, often: bool
+) -> None:
     code = (
         "import gc, sys\n"
         "import pneumoscope.cli as line\n"
